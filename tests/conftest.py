@@ -1,0 +1,38 @@
+"""Fixtures shared by all tests: the reference data beside the repository, the bundled scenes, a cache of their own."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory):
+    """Keep scenes anchored by tests out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INSPATIO_GYM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Reference tensors and real videos, which lie beside a developer's checkout."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"reference data not found: expected a folder {folder.name!r} beside the checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def room_scene():
+    from inspatio_gym.scenes import load_scene
+
+    return load_scene("room")
+
+
+@pytest.fixture(scope="session")
+def street_scene():
+    from inspatio_gym.scenes import load_scene
+
+    return load_scene("street")
