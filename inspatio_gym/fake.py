@@ -42,7 +42,9 @@ class FakeWorld:
     name = "fake"
     nondeterministic = False
 
-    def __init__(self, *, render_size: Size = (32, 32), device: str = "cpu", first_frames: int = 1, block_frames: int = 1):
+    def __init__(
+        self, *, render_size: Size = (32, 32), device: str = "cpu", first_frames: int = 1, block_frames: int = 1
+    ):
         self.render_size = render_size
         self.first_frames = first_frames
         self.block_frames = block_frames

@@ -66,7 +66,7 @@ class Session(Protocol):
 
 
 class WorldModel(Protocol):
-    """Weights and compute. `first_frames` and `block_frames` are 9 and 12 for the diffusion model, 1 and 1 for warps."""
+    """Weights and compute. `first_frames` and `block_frames`: 9 and 12 for diffusion, 1 and 1 for warps."""
 
     name: str
     first_frames: int
