@@ -1,0 +1,155 @@
+"""What the warp world keeps of a source frame: the frame itself, and a background fused from the other frames.
+
+A frame shows one surface a pixel. Move the camera and gaps open: beside every near thing, and past the picture's edge.
+What belongs there was often seen at another moment, so each frame carries a second layer, in the same camera with a
+wider picture: static points of frames 4, 8, 16, ... away in time that this frame cannot see, because they lie behind
+its surfaces, behind its moving things, or outside its view.
+
+    front  depth, rgbx (H, W)                     the frame
+    back   depth, rgbx (H + 2 py, W + 2 px)       same focal lengths, principal point moved by (px, py); depth 0: nothing
+
+Layers depend on the scene, the frame and the size alone. They are made when first asked for and kept in a byte budget,
+the least recently used going first; every model of one size in a process shares one store.
+"""
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, Protocol
+from weakref import WeakValueDictionary
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inspatio_gym.geometry import kernels
+from inspatio_gym.types import Depth, Intrinsics, Mask, Poses, Rgb, Size
+
+LAYER_CACHE_BYTES = 512 * 2**20
+"""Most memory one store's layers take; the environment variable INSPATIO_GYM_LAYER_BYTES overrides it."""
+PAD = 0.2
+"""How far the background reaches past each side of the picture, as a fraction of its width or height."""
+OFFSETS = (4, 8, 16, 32, 64, 128, 256, 512)
+"""Frames before and after that contribute to a background."""
+
+
+class View(Protocol):
+    """A scene at one size; `inspatio_gym.scenes.view.SceneView` is one."""
+
+    digest: str
+    size: Size
+    num_frames: int
+    c2w: Poses
+    intrinsics: Intrinsics
+
+    def rgb(self, index: int) -> Rgb: ...
+    def depth(self, index: int) -> Depth: ...
+    def moving(self, index: int) -> Mask: ...
+
+
+def contributors(frame: int, num_frames: int) -> list[int]:
+    """Frames that fill the background of `frame`, nearest in time first."""
+    return [j for offset in OFFSETS for j in (frame - offset, frame + offset) if 0 <= j < num_frames]
+
+
+def pack(rgb: Rgb) -> NDArray[np.uint32]:
+    """(H, W, 3) bytes as (H, W) words, red lowest."""
+    words = np.zeros((*rgb.shape[:2], 4), np.uint8)
+    words[..., :3] = rgb
+    return words.view("<u4")[..., 0]
+
+
+def pinhole(intrinsics: Intrinsics) -> NDArray[np.float64]:
+    """(4,) fx, fy, cx, cy."""
+    return intrinsics[[0, 1, 0, 1], [0, 1, 2, 2]].astype(np.float64)
+
+
+def grow(mask: Mask) -> Mask:
+    """A mask of moving things, widened by about a hundredth of the picture, where their edges blend."""
+    radius = max(1, round(mask.shape[1] / 100))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    return cv2.dilate(mask.astype(np.uint8), kernel).astype(bool)
+
+
+class LayerStore:
+    """Layers of many frames of many scenes at one size, in slots of a few large arrays that kernels index."""
+
+    def __init__(self, size: Size, *, background: bool = True, budget: int | None = None):
+        height, width = size
+        self.size = size
+        self.background = background
+        self.pads = np.array([round(PAD * height), round(PAD * width)] if background else [0, 0], np.int64)
+        back = (height + 2 * int(self.pads[0]), width + 2 * int(self.pads[1])) if background else (0, 0)
+        self.slot_bytes = 8 * (height * width + back[0] * back[1])
+        if budget is None:
+            budget = int(os.environ.get("INSPATIO_GYM_LAYER_BYTES", LAYER_CACHE_BYTES))
+        self.capacity = max(2, budget // self.slot_bytes)
+        # Address space only: the system hands out memory when a slot is first written.
+        self.poses = np.zeros((self.capacity, 4, 4))
+        self.pinholes = np.zeros((self.capacity, 4))
+        self.front = np.empty((self.capacity, height, width), np.float32)
+        self.front_rgbx = np.empty((self.capacity, height, width), np.uint32)
+        self.back = np.empty((self.capacity, *back), np.float32)
+        self.back_rgbx = np.empty((self.capacity, *back), np.uint32)
+        self.lock = threading.RLock()
+        self._slots: OrderedDict[tuple[str, int], int] = OrderedDict()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the slots in use."""
+        return len(self._slots) * self.slot_bytes
+
+    def slots(self, wanted: Sequence[tuple[View, int]]) -> NDArray[np.int64]:
+        """Slot of each (view, frame), made where missing. At most `capacity` different ones at a time; hold `lock`."""
+        found = np.empty(len(wanted), np.int64)
+        for k, (view, frame) in enumerate(wanted):
+            key = (view.digest, frame)
+            slot = self._slots.get(key)
+            if slot is None:
+                slot = self._slots.popitem(last=False)[1] if len(self._slots) == self.capacity else len(self._slots)
+                self._build(view, frame, slot)
+                self._slots[key] = slot
+            else:
+                self._slots.move_to_end(key)
+            found[k] = slot
+        return found
+
+    def _build(self, view: View, frame: int, slot: int) -> None:
+        self.poses[slot] = view.c2w[frame]
+        self.pinholes[slot] = pinhole(view.intrinsics[frame])
+        self.front[slot] = view.depth(frame)
+        self.front_rgbx[slot] = pack(view.rgb(frame))
+        if self.background:
+            self.back[slot] = 0
+            self._fuse(view, frame, slot)
+
+    def _fuse(self, view: View, frame: int, slot: int) -> None:
+        pad_y, pad_x = (int(pad) for pad in self.pads)
+        padded = self.pinholes[slot] + (0, 0, pad_x, pad_y)
+        moving = grow(view.moving(frame))
+        zbuffer = np.empty((self.back.shape[1] + 2, self.back.shape[2] + 2), np.float32)
+        camera = np.empty(24, np.float32)
+        for j in contributors(frame, view.num_frames):
+            depth = np.where(grow(view.moving(j)), np.float32(0), view.depth(j))
+            kernels.relate(view.c2w[j], self.poses[slot], pinhole(view.intrinsics[j]), padded, camera)
+            zbuffer[:] = kernels.EMPTY
+            kernels.splat(depth, camera, 0, depth.shape[0], zbuffer)
+            kernels.clear_border(zbuffer)
+            kernels.fuse(
+                zbuffer, camera, depth, pack(view.rgb(j)), self.front[slot], moving, pad_y, pad_x,
+                self.back[slot], self.back_rgbx[slot],
+            )  # fmt: skip
+
+
+_stores: WeakValueDictionary[tuple[Any, ...], LayerStore] = WeakValueDictionary()
+_stores_lock = threading.Lock()
+
+
+def shared_store(size: Size, *, background: bool) -> LayerStore:
+    """The process's one store for this size; it lives as long as somebody uses it."""
+    with _stores_lock:
+        store = _stores.get((size, background))
+        if store is None:
+            store = _stores[(size, background)] = LayerStore(size, background=background)
+        return store

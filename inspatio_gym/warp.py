@@ -1,0 +1,109 @@
+"""The warp world: the scene's geometry alone, seen from another camera. No weights, no accelerator.
+
+A block is one frame, and a session has no memory: what a request shows depends on (scene, source frame, camera) only.
+The work is in `layers` (what is kept of a source frame) and `geometry.kernels` (how it is seen from elsewhere).
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inspatio_gym.geometry import kernels
+from inspatio_gym.layers import View, shared_store
+from inspatio_gym.types import Size
+from inspatio_gym.world import Block, BlockRequest
+
+if TYPE_CHECKING:
+    from inspatio_gym.scenes import Scene
+
+
+def at_size(scene: Any, size: Size) -> View:
+    """The scene cropped and resized to `size`, which must be at least 2x2 pixels; itself if it has that size."""
+    if tuple(scene.size) == tuple(size):
+        return scene
+    from inspatio_gym.scenes.view import SceneView
+
+    return SceneView(scene, size)
+
+
+class WarpSession:
+    """The scene that is being looked at, and nothing else."""
+
+    def __init__(self, view: View):
+        self.view = view
+
+    nbytes = 0
+
+    def snapshot(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        pass
+
+    def fork(self) -> "WarpSession":
+        return WarpSession(self.view)
+
+
+class WarpModel:
+    """Novel views by warping; see the module's docstring.
+
+    render_size: (height, width) of the views. background: also fill what the frame hides from other frames.
+    """
+
+    name = "warp"
+    first_frames = 1
+    block_frames = 1
+    nondeterministic = False
+
+    def __init__(self, render_size: Size, device: str = "cpu", background: bool = True):
+        if device not in ("cpu", "auto"):
+            raise ValueError(f"expected device 'cpu', got {device!r}: the warp world runs on the CPU alone")
+        if min(render_size) < 2:
+            raise ValueError(f"expected a render size of at least (2, 2), got {tuple(render_size)}")
+        self.render_size = (int(render_size[0]), int(render_size[1]))
+        self.device = "cpu"
+        self.layers = shared_store(self.render_size, background=background)
+
+    def start(
+        self, scenes: Sequence["Scene"], keys: Sequence[int], requests: Sequence[BlockRequest]
+    ) -> tuple[list[WarpSession], list[Block]]:
+        """Begin one session a scene; `keys` are not needed, as nothing is random."""
+        sessions = [WarpSession(at_size(scene, self.render_size)) for scene in scenes]
+        return sessions, self.step(sessions, requests)
+
+    def step(self, sessions: Sequence[WarpSession], requests: Sequence[BlockRequest]) -> list[Block]:
+        """Render the observed frames of each request.
+
+        Raises IndexError for a source frame outside the scene.
+        """
+        wanted, targets, counts = [], [], []
+        for session, request in zip(sessions, requests, strict=True):
+            counts.append(len(request.observe))
+            for k in request.observe:
+                frame = int(request.source[k])
+                if not 0 <= frame < session.view.num_frames:
+                    raise IndexError(f"expected a source frame in 0..{session.view.num_frames - 1}, got {frame}")
+                wanted.append((session.view, frame))
+                targets.append(request.c2w[k])
+        height, width = self.render_size
+        total = len(wanted)
+        rgb = np.empty((total, height, width, 3), np.uint8)
+        depth = np.empty((total, height, width), np.float32)
+        covered = np.empty((total, height, width), np.bool_)
+        store = self.layers
+        with store.lock:
+            for first in range(0, total, store.capacity):
+                last = min(first + store.capacity, total)
+                slots = store.slots(wanted[first:last])
+                kernels.render_worlds(
+                    0, last - first, slots, np.array(targets[first:last], np.float64), store.poses, store.pinholes,
+                    store.front, store.front_rgbx, store.back, store.back_rgbx, store.pads,
+                    rgb[first:last], depth[first:last], covered[first:last],
+                )  # fmt: skip
+        blocks, start = [], 0
+        for count in counts:
+            stop = start + count
+            blocks.append(Block(rgb[start:stop], depth[start:stop], covered[start:stop]))
+            start = stop
+        return blocks
