@@ -46,6 +46,7 @@ class FakeWorld:
         self, *, render_size: Size = (32, 32), device: str = "cpu", first_frames: int = 1, block_frames: int = 1
     ):
         self.render_size = render_size
+        self.digest = f"fake {first_frames}+{block_frames}"
         self.first_frames = first_frames
         self.block_frames = block_frames
 

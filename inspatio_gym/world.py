@@ -69,6 +69,7 @@ class WorldModel(Protocol):
     """Weights and compute. `first_frames` and `block_frames`: 9 and 12 for diffusion, 1 and 1 for warps."""
 
     name: str
+    digest: str  # weights and settings: models of equal digest continue each other's sessions
     first_frames: int
     block_frames: int
     render_size: Size

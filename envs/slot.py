@@ -1,0 +1,281 @@
+"""One world's control state: rig, clock, task and random numbers, between an action and the world model.
+
+    begin(rng, options)           ->  BlockRequest    of the first block, the camera held at the start pose
+    plan(motion, rate)            ->  BlockRequest    which source frames, seen from which cameras
+    (the model steps and the survey looks, each batched over slots)
+    observe(block, sight, out)    ->  reward, terminated, truncated, info; the observation goes into `out`
+
+The single environment owns one slot, the vector environment many; because all of a world's logic is here, slot k of a
+vector environment and a single environment with the same seed and actions agree bit for bit. Everything that slots share
+(scenes, model, control, survey) is the `Stage`.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspatio_gym.camera import CameraRig
+from inspatio_gym.clock import Clock
+from inspatio_gym.envs.spaces import MAX_DEPTH, Resizer
+from inspatio_gym.envs.tasks import Moment
+from inspatio_gym.geometry.poses import compose, from_vector, rotation_ypr
+from inspatio_gym.types import Pose, Rgb
+from inspatio_gym.world import Block, BlockRequest
+
+if TYPE_CHECKING:
+    from inspatio_gym.envs.stage import Place, Stage
+
+Arrays = dict[str, NDArray[Any]]
+
+OPTIONS = ("scene", "time", "pose")  # of reset
+# An episode starts this far from the mount at most; every refused start is tried again nearer to it, at last on it.
+JITTER = (0.03, 0.03, 0.03, 5.0, 3.0, 0.0)  # right, down, forward in median depths; yaw, pitch, roll in degrees
+JITTER_TRIES = 4
+
+
+class Sight(NamedTuple):
+    """What of the scene's measured geometry a camera sees: one row of the survey's answer.
+
+    seen: int32 (h, w), see `Moment`. coverage: share of the view where a surface was measured.
+    """
+
+    seen: NDArray[np.int32]
+    coverage: float
+
+
+class Slot:
+    """One world of `stage`: `begin` an episode, then `plan` and `observe` in turn."""
+
+    def __init__(self, stage: "Stage"):
+        self.stage = stage
+        self.task = stage.make_task()
+        self.session: Any = None
+        self.block: Block | None = None
+
+    @property
+    def begun(self) -> bool:
+        """An episode is under way."""
+        return self.block is not None
+
+    def begin(self, rng: np.random.Generator, options: Mapping[str, Any] | None) -> BlockRequest:
+        """Draw an episode's scene, start frame, 64-bit key and pose from `rng`; options override what is drawn.
+
+        options: "scene" (see `Stage.choose_scene`), "time" in seconds, "pose" the offset from the mount, a (4, 4) pose or
+        a (7,) vector as observed. Raises ValueError or TypeError for others, or for values out of range.
+        """
+        options = options or {}
+        if unknown := sorted(set(options) - set(OPTIONS), key=str):
+            raise ValueError(f"expected reset options out of {list(OPTIONS)}, got {unknown}")
+        # Everything is drawn whatever the options say, so that an option changes nothing else.
+        pick, when = int(rng.integers(len(self.stage.scenes))), rng.random()
+        key, jitter = int(rng.integers(2**64, dtype=np.uint64)), rng.uniform(-1, 1, 6) * JITTER
+        scene = self.stage.choose_scene(options["scene"]) if "scene" in options else self.stage.scenes[pick]
+        self._enter(self.stage.place(scene), rng, key)
+        if "time" in options:
+            self.clock.reset(time=float(options["time"]))
+        else:
+            self.clock.reset(frame=int(when * scene.num_frames))
+        if "pose" in options:
+            self.rig.reset(offset_pose(options["pose"], self.place.unit))
+        else:
+            self._settle(jitter)
+        self._came_from = self.rig.vector.tolist()
+        self._collided = False
+        frame, first = self.clock.frame, self.stage.model.first_frames
+        self._source = np.maximum(np.arange(frame - first + 1, frame + 1), 0)
+        self._c2w = np.repeat(self._camera(self.rig.offset)[None], first, 0)
+        return BlockRequest(self._source, self._c2w, self.stage.observed(first))
+
+    def plan(self, motion: NDArray[np.float64], rate: float) -> BlockRequest:
+        """Hold a motion (6,) and a rate of time, as `Control.read` returns them, for a step."""
+        frames = self.stage.frames
+        self._came_from = self.rig.vector.tolist()
+        self._source = self.clock.advance(rate, frames)
+        anchors = self.place.c2w[self._source] if self.stage.rides else self.stage.at_first_camera
+        self._c2w, self._collided = self.rig.advance(
+            motion,
+            frames=frames,
+            dt=1.0 / self.clock.fps,
+            anchors=anchors,
+            obstacle=self.place.obstacle.at(self._source),
+        )
+        return BlockRequest(self._source, self._c2w, self.stage.observed(frames))
+
+    @property
+    def last_frame(self) -> Rgb:
+        """What the model made last, uint8 (H, W, 3) at `render_size`."""
+        assert self.block is not None
+        return self.block.rgb[-1]
+
+    @property
+    def view(self) -> tuple[int, Pose]:
+        """The source frame and the camera (4, 4) at the end of what was planned."""
+        return int(self._source[-1]), self._c2w[-1]
+
+    def observe(self, block: Block, sight: Sight, out: Arrays) -> tuple[float, bool, bool, dict[str, Any]]:
+        """Take the model's answer to the plan; write the observation into `out` (arrays of the space's shapes).
+
+        Returns reward, terminated, truncated (out of the corridor, or the clip has ended), info.
+        """
+        self.block = block
+        moment = self._moment(sight)
+        reward, terminated = self.task.step(moment)
+        info = self._info(moment)
+        if moment.left:
+            info["truncated_reason"] = "corridor"
+        elif self.clock.ended:
+            info["truncated_reason"] = "clip ended"
+        self.write_observation(out)
+        return reward, terminated, "truncated_reason" in info, info
+
+    def observe_first(self, block: Block, sight: Sight, out: Arrays) -> dict[str, Any]:
+        """Take the first block of an episode; returns info."""
+        self.block = block
+        moment = self._moment(sight)
+        self.task.reset(moment, self.rng)
+        self.write_observation(out)
+        return self._info(moment)
+
+    def write_observation(self, out: Arrays) -> None:
+        """Write the current observation into `out`, arrays of the space's shapes."""
+        assert self.block is not None
+        resizer, unit = self.stage.resizer, self.place.unit
+        resizer.rgb(self.block.rgb[-1], out["rgb"])
+        depth = resizer.pick(self.block.depth[-1])
+        if unit != 1.0:
+            depth *= np.float32(1.0 / unit)
+        np.minimum(depth, MAX_DEPTH, out=out["depth"][..., 0])
+        pose = self.rig.vector
+        if unit != 1.0:
+            pose[:3] /= unit
+        np.clip(pose, self.stage.pose_low, self.stage.pose_high, out=out["pose"])
+        out["time"][:] = self.clock.position, self.clock.rate
+        for name, value in self.task.observation().items():
+            out[name][...] = value
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything that the rest of the episode depends on, as plain arrays, numbers and strings."""
+        assert self.block is not None
+        return {
+            **self.stage.signature,
+            "scene": self.place.scene.digest,
+            "key": self.key,
+            "rng": self.rng.bit_generator.state,
+            "rig": self.rig.snapshot(),
+            "clock": self.clock.snapshot(),
+            "task": self.task.snapshot(),
+            "session": self.session.snapshot(),
+            "rgb": self.block.rgb[-1:].copy(),
+            "depth": self.block.depth[-1:].copy(),
+            "covered": self.block.covered[-1:].copy(),
+        }
+
+    def restore(self, snapshot: Mapping[str, Any], rng: np.random.Generator) -> None:
+        """Take back a snapshot of this stage's model and of one of its scenes; `rng` takes up the snapshot's numbers.
+
+        Raises ValueError if the snapshot was made of something else.
+        """
+        for name, here in self.stage.signature.items():
+            if snapshot.get(name) != here:
+                raise ValueError(
+                    f"expected a snapshot with {name} {here!r}, got {snapshot.get(name)!r}: restore it in an environment "
+                    "made with the same arguments"
+                )
+        self._enter(self.stage.recall(snapshot["scene"]), rng, snapshot["key"])
+        rng.bit_generator.state = snapshot["rng"]
+        self.rig.restore(snapshot["rig"])
+        self.clock.restore(snapshot["clock"])
+        self.task.restore(snapshot["task"], self.place.scene)
+        self.session = self.stage.new_session(self.place, self.key)
+        self.session.restore(snapshot["session"])
+        self.block = Block(snapshot["rgb"].copy(), snapshot["depth"].copy(), snapshot["covered"].copy())
+
+    def _enter(self, place: "Place", rng: np.random.Generator, key: int) -> None:
+        """Start over in a scene, at its first frame, on the mount."""
+        self.place, self.rng, self.key = place, rng, key
+        scene = place.scene
+        self.rig = CameraRig(self.stage.rig, unit=self.place.unit)
+        self.clock = Clock(scene.num_frames, scene.fps, ends=self.stage.config.ends)
+
+    def _settle(self, jitter: NDArray[np.float64]) -> None:
+        """Move the rig to the drawn offset, or nearer to the mount until it is inside the corridor and the limits.
+
+        On mount "world" the start frame moves towards the first one in the same measure: the mount is trusted there.
+        """
+        frame = self.clock.frame
+        for attempt in range(JITTER_TRIES + 1):
+            scale = 1.0 - attempt / JITTER_TRIES
+            moved, angles = scale * jitter[:3] * self.place.unit, scale * jitter[3:]
+            if not self.stage.rides:
+                self.clock.reset(frame=int(scale * frame))
+            try:
+                self.rig.reset(compose(rotation_ypr(*angles), moved))
+            except ValueError:  # a rig with tighter limits than the jitter
+                continue
+            sight = self.stage.look([self.place], [self.clock.frame], self._camera(self.rig.offset)[None])[0]
+            if sight.coverage >= self.stage.config.min_coverage:
+                return
+
+    def _camera(self, offset: Pose) -> Pose:
+        """The camera (4, 4) at an offset from the mount, now."""
+        return self.place.c2w[self.clock.frame] @ offset if self.stage.rides else offset
+
+    def _moment(self, sight: Sight) -> Moment:
+        frame, c2w = self.view
+        moved, turned_deg = between(self._came_from, self.rig.vector.tolist())
+        return Moment(
+            scene=self.place.scene,
+            unit=self.place.unit,
+            frame=frame,
+            c2w=c2w,
+            seen=sight.seen,
+            coverage=sight.coverage,
+            collided=self._collided,
+            left=sight.coverage < self.stage.config.min_coverage,
+            moved=moved / self.place.unit,
+            turned_deg=turned_deg,
+        )
+
+    def _info(self, moment: Moment) -> dict[str, Any]:
+        assert self.block is not None
+        resizer = self.stage.resizer
+        covered = resizer.pick(self.block.covered[-1])
+        info = {
+            "c2w": moment.c2w.copy(),
+            "source_time": self.clock.time,
+            "coverage": int(np.count_nonzero(covered)) / covered.size,
+            "covered": covered,
+            "collision": moment.collided,
+            **self.task.metrics(),
+        }
+        if self.stage.config.include_frames:
+            info["frames"] = resizer.frames(self.block.rgb)
+        return info
+
+
+def offset_pose(pose: Any, unit: float) -> Pose:
+    """options["pose"] as a (4, 4) offset in scene units: a rigid (4, 4), or a (7,) vector as in the observation.
+
+    Lengths are in median depths (`unit` scene units). Raises ValueError for anything else.
+    """
+    array = np.asarray(pose, np.float64)
+    if array.shape not in ((7,), (4, 4)) or not np.isfinite(array).all():
+        raise ValueError(
+            f"expected options['pose'] of finite numbers, shape (4, 4) or (7,) (position; quaternion w, x, y, z), got {pose!r}"
+        )
+    offset = array.copy() if array.shape == (4, 4) else from_vector(array)
+    offset[:3, 3] *= unit
+    return offset
+
+
+def between(a: list[float], b: list[float]) -> tuple[float, float]:
+    """Distance, and angle in degrees, between two poses given as position and quaternion (7 numbers each)."""
+    moved = math.dist(a[:3], b[:3])
+    w, x, y, z = a[3:]
+    p, q, r, s = b[3:]
+    # conjugate(a) * b: its vector part is exactly zero for equal poses
+    turn = math.hypot(w * q - x * p - y * s + z * r, w * r - y * p - z * q + x * s, w * s - z * p - x * r + y * q)
+    return moved, math.degrees(2.0 * math.atan2(turn, abs(w * p + x * q + y * r + z * s)))
