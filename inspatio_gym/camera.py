@@ -24,7 +24,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from inspatio_gym.geometry.poses import compose, require_rigid, rotation_ypr, ypr_deg
+from inspatio_gym.geometry.poses import require_rigid, ypr_deg
 from inspatio_gym.obstacle import Obstacle, inside, way_out
 from inspatio_gym.trajectory import Trajectory
 from inspatio_gym.types import Pose, Poses
@@ -151,7 +151,10 @@ class CameraRig:
     @property
     def offset(self) -> Pose:
         """The offset (4, 4), a fresh array."""
-        return compose(rotation_ypr(*self._state[3:]), self._state[:3])
+        pose = np.eye(4)
+        pose[:3, :3] = _rotation(*self._state[3:])
+        pose[:3, 3] = self._state[:3]
+        return pose
 
     @property
     def position(self) -> NDArray[np.float64]:
@@ -199,7 +202,7 @@ def _turned(angle_deg: float, by_deg: float, limit_deg: float) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _rotation(yaw_deg, pitch_deg, roll_deg):  # type: ignore[no-untyped-def]
+def _rotation(yaw_deg, pitch_deg, roll_deg):
     """Ry(yaw) Rx(pitch) Rz(roll), (3, 3); as `poses.rotation_ypr`, for kernels."""
     a, b, c = np.deg2rad(yaw_deg), np.deg2rad(pitch_deg), np.deg2rad(roll_deg)
     ca, sa, cb, sb, cc, sc = np.cos(a), np.sin(a), np.cos(b), np.sin(b), np.cos(c), np.sin(c)
@@ -211,7 +214,7 @@ def _rotation(yaw_deg, pitch_deg, roll_deg):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _transformed(m, p):  # type: ignore[no-untyped-def]
+def _transformed(m, p):
     """The point p (3,) under the motion m (4, 4)."""
     return (
         m[0, 0] * p[0] + m[0, 1] * p[1] + m[0, 2] * p[2] + m[0, 3],
@@ -221,7 +224,7 @@ def _transformed(m, p):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _product(a, b, out):  # type: ignore[no-untyped-def]
+def _product(a, b, out):
     """out = a @ b for (4, 4) matrices."""
     for i in range(4):
         for j in range(4):
@@ -229,7 +232,7 @@ def _product(a, b, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _reel_in(p, reach):  # type: ignore[no-untyped-def]
+def _reel_in(p, reach):
     """Clamp the point p (3,), in place, to the ball of radius `reach`."""
     length = np.sqrt(p[0] * p[0] + p[1] * p[1] + p[2] * p[2])
     if length > reach:
@@ -237,7 +240,7 @@ def _reel_in(p, reach):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _move(p, delta, reach, to_source, codes, pinhole, frame, clearance, thickness, slide):  # type: ignore[no-untyped-def]
+def _move(p, delta, reach, to_source, codes, pinhole, frame, clearance, thickness, slide):
     """Move p (3,), in place, by delta (3,) as far as limits and geometry allow; return whether geometry was in the way.
 
     `to_source` (4, 4) takes the offset's coordinates to those of source camera `frame`.
@@ -268,7 +271,7 @@ def _move(p, delta, reach, to_source, codes, pinhole, frame, clearance, thicknes
 
 
 @njit(cache=True, nogil=True)
-def _advance(state, motion, limits, dt, anchors, codes, w2c, pinhole, source, clearance, thickness, slide, c2w):  # type: ignore[no-untyped-def]
+def _advance(state, motion, limits, dt, anchors, codes, w2c, pinhole, source, clearance, thickness, slide, c2w):
     """All frames of a step; `state` (6,) and `c2w` (n, 4, 4) are written. Returns (motion is finite, collided)."""
     command = np.empty(6)
     for i in range(6):

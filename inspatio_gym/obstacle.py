@@ -97,7 +97,7 @@ def _cell(coordinate: float, size: int) -> tuple[int, int, float]:
 
 
 @njit(cache=True, nogil=True)
-def surface(codes, pinhole, frame, x, y, z):  # type: ignore[no-untyped-def]
+def surface(codes, pinhole, frame, x, y, z):
     """The surface that source camera `frame` sees through the point (x, y, z) of its own axes.
 
     Returns (depth, a, b, c), with depth 0 when the camera does not see that way.
@@ -120,7 +120,7 @@ def surface(codes, pinhole, frame, x, y, z):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def inside(codes, pinhole, frame, x, y, z, clearance, thickness):  # type: ignore[no-untyped-def]
+def inside(codes, pinhole, frame, x, y, z, clearance, thickness):
     """How deep the point (x, y, z) of source camera `frame` is blocked, in scene units along z; 0 when it is free."""
     depth = surface(codes, pinhole, frame, x, y, z)[0]
     if depth == 0.0:
@@ -130,7 +130,7 @@ def inside(codes, pinhole, frame, x, y, z, clearance, thickness):  # type: ignor
 
 
 @njit(cache=True, nogil=True)
-def way_out(codes, pinhole, frame, x, y, z, deep):  # type: ignore[no-untyped-def]
+def way_out(codes, pinhole, frame, x, y, z, deep):
     """The displacement (3,) along the surface's normal, towards the viewer, that takes `deep` off a blocked point.
 
     One Newton step: moving by t along the unit normal m changes the depth inside by -t z / |m . P| near the surface.
