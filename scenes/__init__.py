@@ -5,6 +5,7 @@ scene = load_scene("room")        # bundled, or a folder
 view = scene.view((96, 160))      # at the size somebody looks at
 """
 
+from inspatio_gym.scenes.anchor import anchor
 from inspatio_gym.scenes.errors import CacheError, GeometryWarning, SceneError, VideoError
 from inspatio_gym.scenes.scene import Scene, SceneGeometry, load_scene, sample_names, sample_path
 from inspatio_gym.scenes.store import SceneWriter
@@ -19,6 +20,7 @@ __all__ = [
     "SceneView",
     "SceneWriter",
     "VideoError",
+    "anchor",
     "load_scene",
     "sample_names",
     "sample_path",

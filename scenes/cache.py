@@ -37,10 +37,10 @@ def cache_root() -> Path:
     return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("inspatio-gym")) / "scenes"
 
 
-def scene_key(video: Path, options: dict[str, Any]) -> str:
-    """Name of the scene that `video` becomes under `options` (JSON values): 32 hex digits."""
-    content = {"schema_version": SCHEMA_VERSION, "video": hash_of(video, samples=True), "options": options}
-    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
+def scene_key(content: str, options: dict[str, Any]) -> str:
+    """Name of the scene that a video with the hash `content` becomes under `options` (JSON values): 32 hex digits."""
+    key = json.dumps({"schema_version": SCHEMA_VERSION, "video": content, "options": options}, sort_keys=True)
+    return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
 
 
 def hash_of(file: Path, *, samples: bool = False) -> str:

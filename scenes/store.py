@@ -24,9 +24,9 @@ from inspatio_gym.scenes.cache import explained, flush, hash_of, partial_folder,
 from inspatio_gym.scenes.footage import FootageWriter, StoredClip
 from inspatio_gym.scenes.preview import save_preview
 from inspatio_gym.scenes.scene import FILES, SCHEMA_VERSION, Scene, SceneGeometry
+from inspatio_gym.scenes.timing import MAX_FPS
 from inspatio_gym.types import Intrinsics, Poses, Rgb, Size
 
-MAX_FPS = 30  # of any scene: more frames show little that is new and cost as much as any
 SURVEY_SIDE = 64  # long side of the coarse depth
 SURVEY_STEP = 1.2  # within a block, a ratio of depths that is a step between surfaces rather than a slant
 
@@ -45,9 +45,9 @@ class SceneWriter:
             scene = writer.finish(c2w=c2w, intrinsics=intrinsics, geometry=geometry, provenance={})
 
     target: folder to become the scene; must not exist. fps: frames a second, at most 30; a Fraction is kept exactly.
-    size: (height, width) of the frames, even. depth_size: of depth and mask; None takes the first map's. Frames and depth
-    are streamed, in frame order, independently of each other. Raises FileExistsError if the target exists, CacheError if
-    nothing can be written there, ValueError for a size or rate out of range.
+    size: (height, width) of the frames, even. depth_size: of depth and mask; None takes the first map's. Frames and
+    depth are streamed, in frame order, independently of each other. Raises FileExistsError if the target exists,
+    CacheError if nothing can be written there, ValueError for a size or rate out of range.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class SceneWriter:
         self.target = Path(target).absolute()
         self.fps = Fraction(fps).limit_denominator(1001)
         self.size, self.depth_size, self.name, self.caption = size, depth_size, name, caption
-        self.num_frames = 0
+        self.num_frames = 0  # of the longest shot so far
         if self.target.exists():
             raise FileExistsError(f"expected a folder yet to be made, got {self.target}: delete it or choose another")
         self.folder = partial_folder(self.target)
@@ -75,7 +75,8 @@ class SceneWriter:
             self.target.parent.mkdir(parents=True, exist_ok=True)
             sweep(self.target.parent)
             self.folder.mkdir()
-            self._rgb: FootageWriter | None = self._footage("source.mp4", size, "rgb24")
+        self._rgb: FootageWriter | None = None  # the shot being written
+        self._frames_ended = False
         self._depth: FootageWriter | None = None
         self._moving: FootageWriter | None = None
         self._survey: list[NDArray[np.uint16]] = []
@@ -86,11 +87,12 @@ class SceneWriter:
         """Append a frame, uint8 (H, W, 3)."""
         if rgb.shape != (*self.size, 3) or rgb.dtype != np.uint8:
             raise ValueError(f"expected a uint8 frame of shape {(*self.size, 3)}, got {rgb.dtype} {rgb.shape}")
-        if self._rgb is None:
+        if self._frames_ended:
             raise ValueError("expected every frame before `clip()`, got one after it")
         with explained(self.target.parent):
+            if self._rgb is None:
+                self._rgb = self._footage("shot.mp4", self.size, "rgb24")
             self._rgb.write(rgb)
-        self.num_frames += 1
 
     def write_depth(self, depth: NDArray[np.floating], moving: NDArray[np.bool_]) -> None:
         """Append a frame's z-depth, (h, w) positive, and its mask of moving things, bool (h, w)."""
@@ -116,12 +118,21 @@ class SceneWriter:
         self._survey.append(_survey_of(codes))
         self._histogram += np.bincount(codes.ravel(), minlength=MAX_CODE + 1)
 
+    def cut(self) -> None:
+        """End a shot, before the first frame of another: of all shots only the longest is kept, of equals the first."""
+        if self._rgb is None:
+            return
+        with explained(self.target.parent):
+            self._rgb.close()
+            if self._rgb.num_frames > self.num_frames:
+                self._rgb.path.replace(self.folder / "source.mp4")
+                self.num_frames = self._rgb.num_frames
+        self._rgb = None
+
     def clip(self) -> StoredClip:
-        """End the frames and give them back for reading, before `finish()`: `num_frames`, `fps`, `size`, `rgb(i)`."""
-        if self._rgb is not None:
-            with explained(self.target.parent):
-                self._rgb.close()
-            self._rgb = None
+        """End the frames and give the kept ones back for reading, before `finish()`."""
+        self.cut()
+        self._frames_ended = True
         return StoredClip(self.folder / "source.mp4", num_frames=self.num_frames, fps=float(self.fps), size=self.size)
 
     @property
@@ -148,10 +159,10 @@ class SceneWriter:
         depth and translations, to reach a median depth of 1, say. provenance: JSON values. Raises ValueError if frames,
         depth and cameras do not agree, Overtaken if another process has finished the same target.
         """
-        frames = self.num_frames
+        frames = self.clip().num_frames
         c2w, intrinsics = np.array(c2w, np.float64), np.array(intrinsics, np.float64)
         _check_cameras(c2w, intrinsics, frames)
-        if self._depth is None or self._moving is None or self._depth.num_frames != frames:
+        if self._depth is None or self._moving is None or self._unit is None or self._depth.num_frames != frames:
             written = 0 if self._depth is None else self._depth.num_frames
             raise ValueError(f"expected a depth map for each of {frames} frames, got {written}")
         median = self.median_depth
@@ -160,7 +171,6 @@ class SceneWriter:
         if not (np.isfinite(scale) and scale > 0):
             raise ValueError(f"expected a positive scale, got {scale}")
         c2w[:, :3, 3] *= scale
-        self.clip()
         with explained(self.target.parent):
             self._depth.close()
             self._moving.close()
@@ -187,6 +197,7 @@ class SceneWriter:
             record["digest"] = hashlib.blake2b(json.dumps(record).encode(), digest_size=16).hexdigest()
             (self.folder / "scene.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
             save_preview(Scene.load(self.folder), self.folder / "preview.jpg")
+            (self.folder / "shot.mp4").unlink(missing_ok=True)  # of a shorter shot
             for file in self.folder.iterdir():
                 flush(file)
             flush(self.folder)

@@ -1,0 +1,215 @@
+"""Anchoring: a video in, a `Scene` out, found in the cache the next time.
+
+    decode    the frames at working size go straight into the scene's own file; of several shots the longest stays
+    geometry  an estimator looks at that file and yields cameras
+    depth     and, one by one, depth maps, which go straight to disk
+
+Nothing grows with the length of the video but the coarse depth (5 kB a frame). What the scene cannot have of the video
+(beyond `max_frames`, after a cut, black, undecodable) is logged as a warning and kept in its provenance; geometry that
+is an assumption raises one `GeometryWarning`.
+"""
+
+import importlib
+import logging
+import shutil
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from inspatio_gym.scenes.cache import cache_root, explained, partial_folder, scene_key
+from inspatio_gym.scenes.decode import MIN_FRAMES, Video, content_hash, frames, probe
+from inspatio_gym.scenes.errors import GeometryWarning, SceneError, VideoError
+from inspatio_gym.scenes.scene import Scene
+from inspatio_gym.scenes.shots import split_shots
+from inspatio_gym.scenes.store import Overtaken, SceneWriter
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[str, float], None]
+"""Called with the name of a stage and how much of it is done, 0 to 1."""
+
+_SHORT = 0.95  # of the frames that a video's length promises; fewer are worth a word
+_warned: set[str] = set()  # digests of scenes whose geometry this process has warned about
+
+
+def anchor(
+    video: str | Path,
+    *,
+    cache: Path | None = None,
+    estimator: str = "auto",
+    max_frames: int = 300,
+    start: float = 0.0,
+    progress: bool = False,
+) -> Scene:
+    """Turn `video` (any file that FFmpeg reads) into a Scene, or find the one made of it before.
+
+    cache: folder of scenes, by default `$INSPATIO_GYM_CACHE` or the user's cache. estimator: a name out of
+    `inspatio_gym.scenes.estimate.ESTIMATORS`, or "auto". max_frames: how many frames to keep, from `start` seconds into
+    the video on. progress: show a bar, if stderr is a terminal.
+
+    Raises VideoError for what is no video or cannot become a world, CacheError where nothing can be stored, ValueError
+    for options out of range. Warns with GeometryWarning if depth and cameras are an assumption.
+    """
+    if max_frames < MIN_FRAMES:
+        raise ValueError(f"expected max_frames of at least {MIN_FRAMES}, got {max_frames}: the default is 300")
+    if not 0 <= start < float("inf"):
+        raise ValueError(f"expected start in seconds, 0 or more, got {start}")
+    video = Path(video).expanduser()
+    options = {"estimator": estimator, "max_frames": max_frames, "start": float(start)}
+    content = content_hash(video)
+    target = (Path(cache) if cache is not None else cache_root()) / scene_key(content, options)
+    scene = _cached(target)
+    if scene is None:
+        with Stages(show=progress and sys.stderr.isatty()) as stages:
+            try:
+                scene = _anchor_into(target, video, content, options, stages)
+            except Overtaken:
+                scene = Scene.load(target)
+    _warn_of_assumptions(scene)
+    return scene
+
+
+def _anchor_into(target: Path, path: Path, content: str, options: dict[str, Any], progress: Progress) -> Scene:
+    estimate = _estimator(options["estimator"])
+    video = probe(path, max_frames=options["max_frames"], start=options["start"])
+    with SceneWriter(target, fps=video.timing.fps, size=video.size, name=path.stem) as writer:
+        excerpt = _copy_frames(video, options["max_frames"], writer, progress)
+        clip = writer.clip()
+        estimated = estimate(clip, progress=progress)
+        for i, (depth, moving) in enumerate(estimated.depth_maps):
+            writer.write_depth(depth, moving)
+            progress("depth", (i + 1) / clip.num_frames)
+        return writer.finish(
+            c2w=estimated.c2w,
+            intrinsics=estimated.intrinsics,
+            geometry=estimated.geometry,
+            provenance={
+                "video": path.name,
+                "blake2b": content,
+                "options": options,
+                "source_size": video.source_size,
+                "source_fps": video.timing.source_fps,
+                "constant_rate": video.timing.constant,
+                "quarter_turns": video.quarter_turns,
+                "mirrored": video.mirrored,
+                **excerpt,
+            },
+        )
+
+
+def _copy_frames(video: Video, count: int, writer: SceneWriter, progress: Progress) -> dict[str, Any]:
+    """Write up to `count` frames, the longest shot staying; log what is left out and return where the rest came from."""
+    timing, path = video.timing, video.path
+    promised = count
+    if video.duration is not None:
+        promised = max(1, min(count, round((video.duration - video.start) / timing.step)))
+    shots: list[list[int]] = []  # first frame, length
+    for index, frame, begins in split_shots(frames(video, count)):
+        if begins:
+            writer.cut()
+            shots.append([index, 0])
+        shots[-1][1] += 1
+        writer.write_frame(frame)
+        progress("decode", min(1.0, (index + 1) / promised))
+    if not shots:
+        raise VideoError(
+            f"expected frames that show something in {path}, got one colour throughout (black, say): "
+            "choose another video, or another part of it with start="
+        )
+    first, length = max(shots, key=lambda shot: shot[1])
+    if length < MIN_FRAMES:
+        raise VideoError(
+            f"expected at least {MIN_FRAMES} frames of one shot in {path}, got {length}: a still picture becomes a world "
+            "whose time stands still once it is a video, `ffmpeg -loop 1 -i picture.png -t 2 clip.mp4`"
+        )
+    read = shots[-1][0] + shots[-1][1]
+    if read < _SHORT * promised:
+        logger.warning("%s: cut off or damaged, decoded %d frames of about %d", path, read, promised)
+    elif read == count and video.duration is not None and promised * timing.step < video.duration - video.start - 1:
+        logger.warning(
+            "%s: kept %d frames (%.1f s, from %.1f s on) of %.1f s; choose others with max_frames= and start=",
+            path, count, count * timing.step, video.start, video.duration,
+        )  # fmt: skip
+    begin, end = (video.start + index * timing.step for index in (first, first + length))
+    if length < read:
+        others = ", ".join(f"{video.start + index * timing.step:.1f} s" for index, _ in shots[1:])
+        logger.warning(
+            "%s: one world cannot span cuts or blank frames; kept the longest shot, %d of %d frames (%.1f to %.1f s)%s; "
+            "choose another with start=",
+            path, length, read, begin, end, f"; cuts at {others}" if others else "",
+        )  # fmt: skip
+    return {"seconds": [begin, end], "shots": shots}
+
+
+def _estimator(name: str) -> Callable[..., Any]:
+    """The geometry estimator of that name: called with (clip, progress=), returns an `Estimate`."""
+    module = importlib.import_module("inspatio_gym.scenes.estimate")
+    if name == "auto":
+        return module.estimate_geometry
+    if name not in module.ESTIMATORS:
+        known = ["auto", *sorted(module.ESTIMATORS)]
+        raise ValueError(f"expected an estimator out of {known}, got {name!r}: pass estimator='auto'")
+    home, attribute = module.ESTIMATORS[name].split(":")
+    return getattr(importlib.import_module(home), attribute)
+
+
+def _cached(target: Path) -> Scene | None:
+    """The scene at `target`; None if there is none, or a damaged one, which is removed."""
+    if not target.exists():
+        return None
+    try:
+        return Scene.load(target)
+    except SceneError as problem:
+        logger.warning("anchoring again: %s", problem)
+        aside = partial_folder(target)
+        with explained(target.parent):
+            target.rename(aside)
+            shutil.rmtree(aside, ignore_errors=True)
+        return None
+
+
+def _warn_of_assumptions(scene: Scene) -> None:
+    """Once a process and scene: say that its geometry is a prior, why, and what would be better."""
+    geometry = scene.geometry
+    if not geometry.method.endswith("prior") or scene.digest in _warned:
+        return
+    _warned.add(scene.digest)
+    warnings.warn(
+        f"the geometry of {scene.name!r} is an assumption, not a measurement ({geometry.method}, confidence "
+        f"{geometry.confidence:.2f}): {geometry.reason}. Better estimators, Depth-Anything-3 and Depth-Anything-V2 "
+        "metric, are coming behind the same interface, anchor(..., estimator=)",
+        GeometryWarning,
+        stacklevel=3,
+    )
+
+
+class Stages:
+    """A progress bar that changes its name with the stage; without `show` it stays silent."""
+
+    def __init__(self, *, show: bool):
+        self._show = show
+        self._stage = ""
+        self._bar: tqdm[Any] | None = None
+
+    def __call__(self, stage: str, fraction: float) -> None:
+        if not self._show:
+            return
+        if self._bar is None or stage != self._stage:
+            self._close()
+            self._stage = stage
+            self._bar = tqdm(total=100, desc=f"{stage:>10}", bar_format="{desc} {bar:40} {n:3.0f}% {elapsed}")
+        self._bar.update(100 * fraction - self._bar.n)
+
+    def __enter__(self) -> "Stages":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
