@@ -1,7 +1,7 @@
 """From an action's rate to the source frames of a step.
 
 A scene has a constant rate, so time is counted in source frames, not in seconds: one control frame at rate 1 is one
-source frame. The phase is an integer number of *ticks*, 2**20 to a frame, and a rate is rounded to whole ticks a frame;
+source frame. The phase is an integer number of *ticks*, 2**32 to a frame, and a rate is rounded to whole ticks a frame;
 all arithmetic is exact, so nothing drifts over any number of steps, and playing and then reversing leads home.
 
     frame shown = floor(t fps + 1/2) = floor(phase / TICKS + 1/2)
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 Ends = Literal["bounce", "clamp", "loop", "end"]
 
-TICKS = 1 << 20
-MAX_RATE = 1e6  # keeps every phase of a step far inside int64
+TICKS = 1 << 32
+MAX_RATE = 1e3  # keeps every phase of a step, up to a million frames long, inside int64
 
 
 class Clock:

@@ -8,14 +8,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from inspatio_gym.geometry.splat import splat
+    from inspatio_gym.geometry.splatting import splat
 
 __all__ = ["splat"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "splat":
-        function = importlib.import_module("inspatio_gym.geometry.splat").splat
-        globals()[name] = function  # over the submodule of the same name, which the import just bound here
-        return function
+        return importlib.import_module("inspatio_gym.geometry.splatting").splat
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
