@@ -10,19 +10,8 @@ from collections.abc import Callable
 import numpy as np
 
 from inspatio_gym.scenes.synthetic import textures as tx
-from inspatio_gym.scenes.synthetic.world import (
-    Lighting,
-    Material,
-    Part,
-    SyntheticWorld,
-    Thing,
-    ball,
-    box,
-    looking,
-    rigid,
-    rotation,
-    tube,
-)
+from inspatio_gym.scenes.synthetic.solids import Material, Part, Thing, ball, box, looking, rigid, rotation, tube
+from inspatio_gym.scenes.synthetic.world import Lighting, SyntheticWorld
 from inspatio_gym.types import Pose
 
 ROAD, KERB, PAVEMENT = 11.0, 0.14, 3.2
@@ -32,8 +21,14 @@ JUNCTION, SIDE_ROAD = 40.0, 9.0
 """Where the side road's middle meets the street, and its width."""
 LANE = 1.75
 _WALLS = (
-    ("#8c4a36", "#b8694c"), ("#c8b48c", "#e2d2ac"), ("#7d8a93", "#a8b4ba"), ("#b77a52", "#d6a077"),
-    ("#a39a86", "#c9c1ac"), ("#6d4438", "#8f5f4c"), ("#b9a0a0", "#dcc6c2"), ("#6f8570", "#98ac95"),
+    ("#8c4a36", "#b8694c"),
+    ("#c8b48c", "#e2d2ac"),
+    ("#7d8a93", "#a8b4ba"),
+    ("#b77a52", "#d6a077"),
+    ("#a39a86", "#c9c1ac"),
+    ("#6d4438", "#8f5f4c"),
+    ("#b9a0a0", "#dcc6c2"),
+    ("#6f8570", "#98ac95"),
 )
 _TRIMS = ("#e6e0d2", "#3d3a36", "#c9b89a", "#f0ece2")
 _PAINTS = ("#a82a24", "#23508f", "#d9d6cf", "#2b2d31", "#c9962e", "#2f6e52", "#7a8791", "#7d2f4e")
@@ -131,8 +126,15 @@ def _car(paint: str, seed: int, estate: bool = False) -> tuple[Part, ...]:
 def _placed(name: str, parts: tuple[Part, ...], pose: Pose) -> Thing:
     """Parts that stand still somewhere else."""
     moved = [
-        Part(p.shape, pose[:3, :3] @ np.asarray(p.centre, float) + pose[:3, 3], p.size, p.material,
-             pose[:3, :3] if p.turn is None else pose[:3, :3] @ p.turn, p.top, p.opaque)
+        Part(
+            p.shape,
+            pose[:3, :3] @ np.asarray(p.centre, float) + pose[:3, 3],
+            p.size,
+            p.material,
+            pose[:3, :3] if p.turn is None else pose[:3, :3] @ p.turn,
+            p.top,
+            p.opaque,
+        )
         for p in parts
     ]
     return Thing(name, tuple(moved))
@@ -141,12 +143,12 @@ def _placed(name: str, parts: tuple[Part, ...], pose: Pose) -> Thing:
 def _tree(x: float, y: float, size: float, rng: np.random.Generator) -> Thing:
     bark = Material(tx.PLASTER, "#3a2c20", "#6b5642", length=(0.12, 0.12), seed=int(rng.integers(1000)))
     tone = (("#1f4a1c", "#5d8f38"), ("#2c5a22", "#86a33f"), ("#5d5418", "#a89a3a"))[int(rng.integers(3))]
-    leaf = Material(tx.LEAVES, *tone, c="#c2d07a", length=(0.32, 0.32), seed=int(rng.integers(1000)))
+    leaf = Material(tx.LEAVES, *tone, c="#c2d07a", length=(0.17, 0.17), seed=int(rng.integers(1000)))
     parts = [tube((x, y, 1.5 + KERB), (0.28, 0.28, 3.0), bark, top=(0.7, 0.7))]
-    for k in range(8):
-        turn, out = k * 2.4 + rng.uniform(0, 1), size * 0.45 * math.sqrt(k / 8)
-        tuft = size * rng.uniform(0.5, 0.75)
-        high = 3.0 + 0.55 * size - 0.35 * out + rng.uniform(-0.3, 0.3)
+    for k in range(26):
+        turn, out = k * 2.4 + rng.uniform(0, 1), size * 0.5 * math.sqrt(k / 26)
+        tuft = size * rng.uniform(0.26, 0.42)
+        high = 3.0 + 0.55 * size + rng.uniform(-0.5, 0.5) * (size - 1.2 * out)
         parts.append(ball((x + out * math.cos(turn), y + out * math.sin(turn), high), (tuft, tuft, 0.85 * tuft), leaf))
     return Thing("tree", tuple(parts))
 
@@ -154,22 +156,33 @@ def _tree(x: float, y: float, size: float, rng: np.random.Generator) -> Thing:
 def _lamp_post(side: int, y: float) -> Thing:
     iron = Material(tx.PLASTER, "#22262a", "#41484e", length=(0.2, 0.2), seed=3)
     x = side * (ROAD / 2 + 0.45)
-    return Thing("lamp post", (
-        tube((x, y, 2.6), (0.14, 0.14, 5.2), iron, top=(0.6, 0.6)),
-        tube((x - side * 0.6, y, 5.15), (0.08, 0.08, 1.3), iron, turn=rotation(0, 0, 90)),
-        box((x - side * 1.2, y, 5.08), (0.5, 0.22, 0.12), iron, top=(0.8, 0.8)),
-        box((x - side * 0.09, y, 2.5), (0.03, 0.5, 0.9), Material(tx.PICTURE, "#d8a030", "#e8d8b0", c="#2a2a2a", seed=int(abs(y))), opaque=False),
-    ))
+    return Thing(
+        "lamp post",
+        (
+            tube((x, y, 2.6), (0.14, 0.14, 5.2), iron, top=(0.6, 0.6)),
+            tube((x - side * 0.6, y, 5.15), (0.08, 0.08, 1.3), iron, turn=rotation(0, 0, 90)),
+            box((x - side * 1.2, y, 5.08), (0.5, 0.22, 0.12), iron, top=(0.8, 0.8)),
+            box(
+                (x - side * 0.09, y, 2.5),
+                (0.03, 0.5, 0.9),
+                Material(tx.PICTURE, "#d8a030", "#e8d8b0", c="#2a2a2a", seed=int(abs(y))),
+                opaque=False,
+            ),
+        ),
+    )
 
 
 def _sign(side: int, y: float, seed: int) -> Thing:
     pole = Material(tx.PLAIN, "#7d8286")
     face = Material(tx.CHECKS, ("#b02018", "#1f4f9c", "#c88a18")[seed % 3], "#f2f0e8", length=(0.5, 0.6), seed=seed)
     x = side * (ROAD / 2 + 0.35)
-    return Thing("sign", (
-        tube((x, y, 1.3), (0.07, 0.07, 2.6), pole),
-        tube((x, y - 0.05, 2.45), (0.66, 0.66, 0.04), face, turn=rotation(0, 90)),
-    ))
+    return Thing(
+        "sign",
+        (
+            tube((x, y, 1.3), (0.07, 0.07, 2.6), pole),
+            tube((x, y - 0.05, 2.45), (0.66, 0.66, 0.04), face, turn=rotation(0, 90)),
+        ),
+    )
 
 
 def _straight(x: float, y: float, yaw_deg: float, speed: float) -> Callable[[float], Pose]:
@@ -221,7 +234,9 @@ def street(seed: int = 0) -> SyntheticWorld:
             if not (crossing[0] - 1 < y < crossing[1] + 1):
                 things.append(_tree(side * (ROAD / 2 + rng.uniform(0.9, 1.3)), y, rng.uniform(2.2, 3.2), rng))
             y += rng.uniform(9.0, 15.0)
-        things += [_lamp_post(side, float(y)) for y in np.arange(-16 + 5 * side, 110, 24) if not crossing[0] < y < crossing[1]]
+        things += [
+            _lamp_post(side, float(y)) for y in np.arange(-16 + 5 * side, 110, 24) if not crossing[0] < y < crossing[1]
+        ]
         things.append(_sign(side, JUNCTION - SIDE_ROAD / 2 - 2.2, int(rng.integers(100))))
     paints = [_PAINTS[(k + int(rng.integers(3))) % len(_PAINTS)] for k in (0, 3, 4)]
     seeds = [int(s) for s in rng.integers(1, 1000, 3)]
@@ -240,8 +255,15 @@ def street(seed: int = 0) -> SyntheticWorld:
         duration=3.5,
         fov_deg=66,
         lighting=Lighting(
-            sun=(-0.45, -0.5, 0.62), sun_colour="#ffe2b4", sun_power=1.9, sun_radius_deg=0.7,
-            sky_axis=(0, 0, 1), sky_colour="#c4d8f4", ground_colour="#7d7468", sky_power=0.75, contact=1.2,
+            sun=(-0.45, -0.5, 0.62),
+            sun_colour="#ffe2b4",
+            sun_power=1.9,
+            sun_radius_deg=0.7,
+            sky_axis=(0, 0, 1),
+            sky_colour="#c4d8f4",
+            ground_colour="#7d7468",
+            sky_power=0.75,
+            contact=1.2,
         ),
         radius=600.0,
     )

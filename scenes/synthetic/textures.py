@@ -157,8 +157,9 @@ def _facade(a, b, c, u, v, fu, fv, eu, ev, pitch, storey, seed):
         drape = _inside(p, left, left + 0.13, wu) + _inside(p, right - 0.13, right, wu)
         pane = _mix(pane, _scale(_hue(_hash(j, i, seed + 6)), 0.7), drape)
     if shop > 0.5:
-        goods = _hash(int(math.floor(p * 9)), int(math.floor(q * 7)), seed + 31 * i)
-        pane = _mix(pane, _scale(_hue(goods), shade), 0.75 * _inside(q, low, low + 0.42, wv))
+        goods = _hash(int(math.floor(p * 11)), i, seed + 31)
+        show = _inside(q, low, low + 0.2 + 0.25 * goods, wv) * (0.15 + 0.45 * goods)
+        pane = _mix(pane, _scale(_mix(_hue(goods), (0.5, 0.4, 0.28), 0.6), shade), show)
         sign = _inside(q, 0.85, 0.985, wv) * _inside(p, 0.04, 0.96, wu)
         letters = _hash(int(math.floor(p * 22)), i, seed + 8)
         ink = 1.0 if letters > 0.45 and 0.16 < p < 0.84 else 0.0
@@ -173,13 +174,13 @@ def _facade(a, b, c, u, v, fu, fv, eu, ev, pitch, storey, seed):
 def _road(a, b, c, u, v, fu, fv, eu, ev, dash, crossing, seed):
     """Asphalt with patches and cracks; dashes in the middle, edge lines, and a zebra crossing at v = `crossing`."""
     small = math.sqrt(fu * fv)
-    fine = fractal(u / 0.14, v / 0.14, seed, small / 0.14)
+    fine = fractal(u / 0.07, v / 0.07, seed, small / 0.07)
     coarse = fractal(u / 1.9, v / 1.9, seed + 1, small / 1.9)
     vein = abs(fractal(u / 2.6, v / 2.6, seed + 2, small / 2.6) - 0.5)
     i, j = int(math.floor(u / 2.3)), int(math.floor(v / 5.1))
     patch = 1.0 if _hash(i, j, seed + 3) < 0.2 else 0.0
     patch *= _band(u / 2.3, 0.1, 0.8, fu / 2.3) * _band(v / 5.1, 0.2, 0.7, fv / 5.1)
-    colour = _scale(_mix(a, b, 0.55 * fine + 0.45 * coarse), 0.72 + 0.45 * fine)
+    colour = _scale(_mix(a, b, 0.55 * fine + 0.45 * coarse), 0.6 + 0.7 * fine)
     colour = _scale(colour, (1.0 - 0.32 * patch) * (1.0 - 0.4 * max(0.0, 1.0 - vein / 0.012)))
     worn = 0.35 + 0.65 * fractal(u / 0.4, v / 0.4, seed + 4, small / 0.4)
     middle = _inside(u, 0.5 * eu - 0.09, 0.5 * eu + 0.09, fu) * _band(v / dash, 0.0, 0.45, fv / dash)
@@ -329,7 +330,7 @@ def reflectance(m, u, v, fu, fv, eu, ev, p, unit):
         return _planks(a, b, c, u, v, fu, fv, lu, lv, seed)
     if pattern == BRICKS:
         return _bricks(a, b, c, u, v, fu, fv, lu, lv, seed)
-    if pattern == CHECKS or pattern == STRIPES:
+    if pattern in (CHECKS, STRIPES):
         s, t = _band(u / lu, 0.0, 0.5, fu / lu), _band(v / lv, 0.0, 0.5, fv / lv)
         fine = fractal(u / 0.07, v / 0.07, seed, small / 0.07)
         share = s * (1 - t) + t * (1 - s) if pattern == CHECKS else s

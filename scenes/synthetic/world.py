@@ -14,15 +14,12 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from inspatio_gym.scenes.synthetic import textures
-from inspatio_gym.scenes.synthetic.tracer import BOX, CYLINDER, ELLIPSOID, Light, Tables, cast, paint
+from inspatio_gym.scenes.synthetic.solids import Solids, Thing, Vector, linear
+from inspatio_gym.scenes.synthetic.tracer import Light, cast, paint
 from inspatio_gym.types import Depth, Intrinsics, Pose, Poses, Rgb, Size
 
-Vector = NDArray[np.float64]
-BACKDROP = 0
-"""The object id of the dome around a world."""
 _MEASURE_LONG_SIDE = 64
 """Depth maps of this size are enough for the median that sets a world's scale."""
 
@@ -34,92 +31,6 @@ class View(NamedTuple):
     depth: Depth
     object_id: NDArray[np.int32]
     """(H, W), 0 for the backdrop, else 1 + the position of the object in `SyntheticWorld.objects`."""
-
-
-def linear(colour: str) -> tuple[float, float, float]:
-    """'#rrggbb' in sRGB as linear RGB in [0, 1]."""
-    srgb = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in srgb)
-    return red, green, blue
-
-
-@dataclass(frozen=True, slots=True)
-class Material:
-    """A pattern of `textures` and what it takes: up to three sRGB colours, two lengths in metres, a seed, a glow."""
-
-    pattern: int
-    a: str
-    b: str = "#000000"
-    c: str = "#000000"
-    length: tuple[float, float] = (1.0, 1.0)
-    seed: int = 0
-    glow: float = 0.0
-
-    def row(self) -> list[float]:
-        colours = (*linear(self.a), *linear(self.b), *linear(self.c))
-        return [float(self.pattern), *colours, *self.length, float(self.seed), self.glow]
-
-
-def rotation(yaw_deg: float = 0.0, pitch_deg: float = 0.0, roll_deg: float = 0.0) -> Vector:
-    """(3, 3): turn left by yaw about z, then lift the y axis by pitch, then roll about y."""
-    y, p, r = np.radians([yaw_deg, pitch_deg, roll_deg])
-    turn = np.array([[math.cos(y), -math.sin(y), 0], [math.sin(y), math.cos(y), 0], [0, 0, 1]])
-    lift = np.array([[1, 0, 0], [0, math.cos(p), -math.sin(p)], [0, math.sin(p), math.cos(p)]])
-    lean = np.array([[math.cos(r), 0, math.sin(r)], [0, 1, 0], [-math.sin(r), 0, math.cos(r)]])
-    return turn @ lift @ lean
-
-
-def rigid(turn: ArrayLike, position: ArrayLike) -> Pose:
-    """(4, 4) from a rotation (3, 3) and a translation (3,)."""
-    pose = np.eye(4)
-    pose[:3, :3], pose[:3, 3] = turn, position
-    return pose
-
-
-def looking(position: ArrayLike, yaw_deg: float, pitch_deg: float, roll_deg: float = 0.0) -> Pose:
-    """The c2w of a camera (x right, y down, z forward) that looks along +y of the world after the given turns."""
-    upright = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # columns: camera right, down, forward in world axes
-    return rigid(rotation(yaw_deg, pitch_deg, roll_deg) @ upright, position)
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A solid: a box, ellipsoid or cylinder (along its z) of full extents `size` around `centre`, in metres.
-
-    `top` shrinks its upper face in x and y: a roof is a box with top (0, 1), a cone a cylinder with top (0, 0).
-    """
-
-    shape: int
-    centre: Sequence[float]
-    size: Sequence[float]
-    material: Material
-    turn: Vector | None = None
-    top: tuple[float, float] = (1.0, 1.0)
-    opaque: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Thing:
-    """Parts that belong together. `motion` gives the thing's pose at a time in seconds; None stands still."""
-
-    name: str
-    parts: tuple[Part, ...]
-    motion: Callable[[float], Pose] | None = None
-
-
-def box(centre: Sequence[float], size: Sequence[float], material: Material, **options) -> Part:
-    """A box-shaped `Part`."""
-    return Part(BOX, centre, size, material, **options)
-
-
-def ball(centre: Sequence[float], size: Sequence[float], material: Material, **options) -> Part:
-    """An ellipsoidal `Part`."""
-    return Part(ELLIPSOID, centre, size, material, **options)
-
-
-def tube(centre: Sequence[float], size: Sequence[float], material: Material, **options) -> Part:
-    """A cylindrical `Part` along z."""
-    return Part(CYLINDER, centre, size, material, **options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,26 +72,6 @@ class Lighting:
         )
 
 
-def _tree(low: Vector, high: Vector) -> tuple[Vector, Vector, NDArray[np.int64], NDArray[np.int64]]:
-    """Halve the boxes along their longest spread of centres until each stands alone; nodes in depth-first order."""
-    nodes: list[tuple[Vector, Vector, int, int]] = []
-
-    def grow(members: NDArray[np.int64]) -> None:
-        place = len(nodes)
-        corner, opposite = low[members].min(axis=0), high[members].max(axis=0)
-        nodes.append((corner, opposite, 0, int(members[0]) if len(members) == 1 else -1))
-        if len(members) > 1:
-            centres = low[members] + high[members]
-            order = np.argsort(centres[:, np.ptp(centres, axis=0).argmax()], kind="stable")
-            grow(members[order[: len(order) // 2]])
-            grow(members[order[len(order) // 2 :]])
-        nodes[place] = (*nodes[place][:2], len(nodes), nodes[place][3])
-
-    grow(np.arange(len(low)))
-    corners, opposites, skips, leaves = zip(*nodes, strict=True)
-    return np.array(corners), np.array(opposites), np.array(skips), np.array(leaves)
-
-
 class SyntheticWorld:
     """A world made by formula; see the module's docstring. Built by `room` and `street`.
 
@@ -207,6 +98,7 @@ class SyntheticWorld:
         self.path = path
         self.duration, self.fps, self.fov_deg = duration, fps, fov_deg
         self.lighting = lighting
+        self.solids = Solids(self.objects)
         self.dome = np.array([*path(0.0)[:3, 3], radius])
         self.moving_ids = np.array([1 + k for k, thing in enumerate(self.objects) if thing.motion], np.int32)
 
@@ -228,21 +120,21 @@ class SyntheticWorld:
         rgb: uint8 (H, W, 3), samples x samples rays a pixel. depth: float32 (H, W), z-depth in metres at the pixel
         centres. object_id: int32 (H, W) there. Penumbras and contact shadows are as fine as the antialiasing.
         """
-        tables, owner = self._tables(time_s)
+        tables = self.solids.at(time_s)
         matrix = self.intrinsics(size) if intrinsics is None else np.asarray(intrinsics, np.float64)
         pose = np.ascontiguousarray(c2w, np.float64)
         light = self.lighting.tables(samples, self.dome, self.seed)
         depth, part = cast(tables, self.dome, pose, matrix, *size)
-        return View(paint(tables, light, pose, matrix, *size, samples), depth, owner[part])
+        return View(paint(tables, light, pose, matrix, *size, samples), depth, self.solids.owner[part])
 
     def depth(
         self, c2w: Pose, time_s: float, size: Size, intrinsics: Intrinsics | None = None
     ) -> tuple[Depth, NDArray[np.int32]]:
         """Depth and object ids alone, as `render` gives them, at a small part of its cost."""
-        tables, owner = self._tables(time_s)
+        tables = self.solids.at(time_s)
         matrix = self.intrinsics(size) if intrinsics is None else np.asarray(intrinsics, np.float64)
         depth, part = cast(tables, self.dome, np.ascontiguousarray(c2w, np.float64), matrix, *size)
-        return depth, owner[part]
+        return depth, self.solids.owner[part]
 
     def moving(self, object_id: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Which pixels of an id map belong to things that move."""
@@ -281,34 +173,3 @@ class SyntheticWorld:
         """`render` in the coordinates of the bundled scene: c2w and depth in scene units, time as a frame index."""
         view = self.render(self.to_world(c2w), frame / self.fps, size, intrinsics, samples)
         return view._replace(depth=view.depth * np.float32(self.scale))
-
-    def _tables(self, time_s: float) -> tuple[Tables, NDArray[np.int32]]:
-        """The solids at a moment, and the object id of each part, that of the dome last (index -1)."""
-        rotations, centres, owner = [], [], []
-        for k, thing in enumerate(self.objects):
-            pose = thing.motion(time_s) if thing.motion else np.eye(4)
-            for part in thing.parts:
-                rotations.append(pose[:3, :3] if part.turn is None else pose[:3, :3] @ part.turn)
-                centres.append(pose[:3, :3] @ np.asarray(part.centre, float) + pose[:3, 3])
-                owner.append(1 + k)
-        shape, half, top, opaque, material = self._fixed
-        rotation_, centre = np.array(rotations), np.array(centres)
-        reach = (np.abs(rotation_) @ half[:, :, None])[:, :, 0] + 1e-6
-        tree = _tree(centre - reach, centre + reach)
-        tables = Tables(shape, rotation_, centre, half, top, opaque, material, *tree)
-        return tables, np.array([*owner, BACKDROP], np.int32)
-
-    @cached_property
-    def _fixed(self) -> tuple[NDArray[np.int64], Vector, Vector, NDArray[np.bool_], Vector]:
-        """What of the parts does not depend on time."""
-        parts = [part for thing in self.objects for part in thing.parts]
-        material = np.array([part.material.row() for part in parts])
-        if material.shape[1] != textures.MATERIAL_WIDTH:
-            raise ValueError(f"expected materials of {textures.MATERIAL_WIDTH} numbers, got {material.shape[1]}")
-        return (
-            np.array([part.shape for part in parts]),
-            np.array([part.size for part in parts], float) / 2,
-            np.array([part.top for part in parts], float),
-            np.array([part.opaque for part in parts]),
-            material,
-        )
