@@ -25,7 +25,7 @@ from inspatio_gym.types import Depth, Intrinsics, Mask, Poses, Rgb, Size
 class SceneView:
     """`scene` seen at `size` (height, width).
 
-    num_frames (F) and c2w, float64 (F, 4, 4), are the scene's; intrinsics, float64 (F, 3, 3), are those at `size`.
+    num_frames (F), digest and c2w, float64 (F, 4, 4), are the scene's; intrinsics, float64 (F, 3, 3), are those at `size`.
     Raises ValueError for a size without pixels.
     """
 
@@ -36,6 +36,7 @@ class SceneView:
         self.scene, self.size = scene, (int(height), int(width))
         self.num_frames = scene.num_frames
         self.c2w: Poses = scene.c2w
+        self.digest = scene.digest
         full_height, full_width = scene.size
         cover = max(height / full_height, width / full_width)
         crop_height = min(full_height, max(1, round(height / cover)))
