@@ -116,7 +116,7 @@ def frames(video: Video, count: int) -> Iterator[Rgb]:
     """Up to `count` frames, uint8 (*video.size, 3), `video.timing.fps` a second."""
     height, width = video.size if video.quarter_turns % 2 == 0 else video.size[::-1]
     reformatter = av.video.reformatter.VideoReformatter()
-    for frame in nearest_to_ticks(_decoded(video), video.timing.step, count):
+    for frame in nearest_to_ticks(_decoded(video), video.timing, count):
         rgb = reformatter.reformat(frame, width, height, "rgb24", interpolation="AREA").to_ndarray()
         yield upright(np.asarray(rgb, np.uint8), video.quarter_turns, video.mirrored)
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import Colorspace
+from av.video.reformatter import Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
 from inspatio_gym.scenes.errors import SceneError
@@ -79,6 +79,7 @@ class FootageWriter:
         self._stream.height, self._stream.width = size
         self._stream.options = {"g": str(CHUNK), "keyint_min": str(CHUNK), **(_H264 if form == "rgb24" else _FFV1)}
         self._stream.pix_fmt = "yuv420p" if form == "rgb24" else form
+        self._to_yuv = VideoReformatter()
         if form == "rgb24":
             self._stream.codec_context.colorspace = 1  # BT.709
             self._stream.codec_context.color_range = 1  # 16..235
@@ -87,7 +88,7 @@ class FootageWriter:
         """Append one frame, (H, W, 3) uint8, or (H, W) uint16 or uint8, of the file's size."""
         packed = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format=self.form)
         if self.form == "rgb24":
-            packed = packed.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
+            packed = self._to_yuv.reformat(packed, format="yuv420p", dst_colorspace=Colorspace.ITU709)
         packed.pts = self.num_frames
         self._file.mux(self._stream.encode(packed))
         self.num_frames += 1
@@ -114,26 +115,32 @@ class Footage:
         """Frames CHUNK * chunk and the following, stacked: (up to CHUNK, H, W[, 3]). Raises SceneError if damaged."""
         first = chunk * CHUNK
         count = min(CHUNK, self.num_frames - first)
-        frames: list[NDArray[Any]] = []
+        frames = np.empty(0)
+        got = 0
+        reformatter = VideoReformatter()
         try:
             with av.open(str(self.path)) as file:
                 stream = file.streams.video[0]
                 stream.thread_type, stream.codec_context.thread_count = "AUTO", 2
-                assert stream.time_base is not None
-                file.seek(round(first / self.fps / stream.time_base), stream=stream)
+                # A little after the frame, so that rounding does not end at the keyframe before.
+                file.seek(round((first + 0.4) / self.fps / Fraction(stream.time_base or 1)), stream=stream)
                 for frame in file.decode(stream):
-                    assert frame.time is not None
-                    index = round(frame.time * self.fps)
-                    if index >= first:
-                        if index != first + len(frames):
-                            break
-                        frames.append(frame.to_ndarray(format=self.form))
-                    if len(frames) == count:
-                        return np.stack(frames)
+                    index = round((frame.time or 0.0) * self.fps)
+                    if index < first:
+                        continue
+                    if index != first + got:
+                        break
+                    pixels = reformatter.reformat(frame, format=self.form).to_ndarray()
+                    if got == 0:
+                        frames = np.empty((count, *pixels.shape), pixels.dtype)
+                    frames[got] = pixels
+                    got += 1
+                    if got == count:
+                        return frames
         except (OSError, ValueError, IndexError) as problem:
             reason = f"{type(problem).__name__}: {problem}"
         else:
-            reason = f"{len(frames)} of them"
+            reason = f"{got} of them"
         raise SceneError(
             f"expected frames {first} to {first + count - 1} in {self.path}, got {reason}: "
             "the file is damaged, delete the scene's folder and make it again"

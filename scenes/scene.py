@@ -119,18 +119,18 @@ class Scene:
 
     def rgb(self, i: int) -> Rgb:
         """Frame i, uint8 (H, W, 3), read-only. Raises IndexError outside 0..F-1."""
-        return self.chunk("rgb", i // CHUNK)[self._within(i)]
+        return self._stored("rgb", i)
 
     def depth(self, i: int) -> Depth:
         """Depth of frame i, float32 (H, W) in scene units, read-only. Raises IndexError outside 0..F-1."""
-        depth = decode_depth(self.chunk("depth", i // CHUNK)[self._within(i)][self._stored_pixel])
+        depth = decode_depth(self._stored("depth", i)[self._stored_pixel])
         depth *= np.float32(self.depth_scale)
         depth.flags.writeable = False
         return depth
 
     def moving(self, i: int) -> Mask:
         """Where frame i shows things that move by themselves, bool (H, W), read-only. IndexError outside 0..F-1."""
-        moving = self.chunk("moving", i // CHUNK)[self._within(i)][self._stored_pixel] > 0
+        moving = self._stored("moving", i)[self._stored_pixel] > 0
         moving.flags.writeable = False
         return moving
 
@@ -171,11 +171,11 @@ class Scene:
         cached = frame_cache.peek(key)
         return footage.decode_chunk(chunk) if cached is None else cached
 
-    def _within(self, i: int) -> int:
-        """Position of frame i in its chunk."""
+    def _stored(self, what: str, i: int) -> NDArray[Any]:
+        """Frame i as it is stored."""
         if not 0 <= i < self.num_frames:
             raise IndexError(f"expected a frame from 0 to {self.num_frames - 1}, got {i}")
-        return i % CHUNK
+        return self.chunk(what, i // CHUNK)[i % CHUNK]
 
     @cached_property
     def _stored_pixel(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

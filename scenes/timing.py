@@ -54,11 +54,13 @@ def choose_timing(times: NDArray[np.float64], guess: Fraction | None) -> Timing:
     return Timing(fps, float(1 / fps), float(rate), False)
 
 
-def nearest_to_ticks(timed: Iterable[tuple[float, Frame]], step: float, count: int) -> Iterator[Frame]:
-    """Of frames with ascending times yield the nearest to each tick: t0, t0 + step, ..., up to the last time or `count`.
+def nearest_to_ticks(timed: Iterable[tuple[float, Frame]], timing: Timing, count: int) -> Iterator[Frame]:
+    """Of frames with ascending times yield the nearest to each tick t0, t0 + step, ..., `count` ticks at most.
 
-    A frame may come several times, or never. Holds two frames at a time.
+    The last tick lies within half a source frame of the last frame. A frame may come several times, or never. Holds two
+    frames at a time.
     """
+    step = timing.step
     ticks = 0
     first: float | None = None
     before: tuple[float, Frame] | None = None
@@ -72,8 +74,8 @@ def nearest_to_ticks(timed: Iterable[tuple[float, Frame]], step: float, count: i
         if ticks == count:
             return
         before = time, frame
-    # Ticks up to half a step after the last frame; a constant rate ends on its last tick, rounding aside.
-    while before is not None and first is not None and ticks < count and first + (ticks - 0.5) * step < before[0]:
+    end = -math.inf if before is None else before[0] + 0.5 / timing.source_fps
+    while before is not None and first is not None and ticks < count and first + ticks * step < end:
         yield before[1]
         ticks += 1
 
