@@ -6,27 +6,15 @@ is blocked where
     depth(u, v) - clearance < z < depth(u, v) + thickness
 
 `clearance` is the camera's own radius; `thickness` is finite, so that the unknown space far behind a thin object stays
-open. Outside the view nothing is known and nothing blocks. How deep a point is inside is z - depth(u, v) + clearance,
-zero when it is free.
-
-Between texels the inverse depth is interpolated, because in a pinhole image the inverse depth of a plane is an affine
-function of the pixel: with X = (u - cx) / fx and Y = (v - cy) / fy,
-
-    1 / z = a X + b Y + c   <=>   (a, b, c) . P = 1,
-
-so slanted walls come out exactly flat, and their normal is (a, b, c) itself, read off the gradient.
-
-The functions here are numba kernels for one point; `inspatio_gym.camera` calls them for all frames of a step at once.
+open. Outside the view nothing is known and nothing blocks.
 """
 
 from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from inspatio_gym.geometry.logdepth import decode_code
 from inspatio_gym.geometry.poses import invert
 from inspatio_gym.types import Intrinsics, Poses, Size
 
@@ -87,56 +75,3 @@ def _frozen(array: NDArray) -> NDArray:
     view = np.ascontiguousarray(array).view()
     view.flags.writeable = False
     return view
-
-
-@njit(cache=True, nogil=True)
-def _cell(coordinate: float, size: int) -> tuple[int, int, float]:
-    """The two texels around a coordinate and the weight of the second; constant beyond the outer centres."""
-    first = min(max(int(np.floor(coordinate)), 0), max(size - 2, 0))
-    return first, min(first + 1, size - 1), min(max(coordinate - first, 0.0), 1.0)
-
-
-@njit(cache=True, nogil=True)
-def surface(codes, pinhole, frame, x, y, z):
-    """The surface that source camera `frame` sees through the point (x, y, z) of its own axes.
-
-    Returns (depth, a, b, c), with depth 0 when the camera does not see that way.
-    """
-    if z <= 0.0:
-        return 0.0, 0.0, 0.0, 0.0
-    fx, fy, cx, cy = pinhole[frame]
-    height, width = codes.shape[1:]
-    u, v = fx * x / z + cx, fy * y / z + cy
-    if not (-0.5 <= u <= width - 0.5 and -0.5 <= v <= height - 0.5):
-        return 0.0, 0.0, 0.0, 0.0
-    left, right, s = _cell(u, width)
-    top, bottom, t = _cell(v, height)
-    w00, w01 = 1.0 / decode_code(codes[frame, top, left]), 1.0 / decode_code(codes[frame, top, right])
-    w10, w11 = 1.0 / decode_code(codes[frame, bottom, left]), 1.0 / decode_code(codes[frame, bottom, right])
-    inverse = (w00 * (1 - s) + w01 * s) * (1 - t) + (w10 * (1 - s) + w11 * s) * t
-    a = fx * ((w01 - w00) * (1 - t) + (w11 - w10) * t)
-    b = fy * ((w10 - w00) * (1 - s) + (w11 - w01) * s)
-    return 1.0 / inverse, a, b, inverse - a * x / z - b * y / z
-
-
-@njit(cache=True, nogil=True)
-def inside(codes, pinhole, frame, x, y, z, clearance, thickness):
-    """How deep the point (x, y, z) of source camera `frame` is blocked, in scene units along z; 0 when it is free."""
-    depth = surface(codes, pinhole, frame, x, y, z)[0]
-    if depth == 0.0:
-        return 0.0
-    deep = z - depth + clearance
-    return deep if 0.0 < deep < clearance + thickness else 0.0
-
-
-@njit(cache=True, nogil=True)
-def way_out(codes, pinhole, frame, x, y, z, deep):
-    """The displacement (3,) along the surface's normal, towards the viewer, that takes `deep` off a blocked point.
-
-    One Newton step: moving by t along the unit normal m changes the depth inside by -t z / |m . P| near the surface.
-    """
-    _, a, b, c = surface(codes, pinhole, frame, x, y, z)
-    length = np.sqrt(a * a + b * b + c * c)
-    distance = (a * x + b * y + c * z) / length  # of the viewer to the plane through the point
-    push = -(deep * (1.0 + 1e-6) + 1e-9) * abs(distance) / z / length
-    return push * a, push * b, push * c

@@ -14,6 +14,7 @@ from inspatio_gym.geometry.logdepth import encode_depth
 DT = 1 / 30
 RIGHT, UP, FORWARD, YAW, PITCH, ROLL = np.eye(6)
 FREE = RigConfig(max_offset=1e3, max_yaw_deg=180, max_pitch_deg=180, max_roll_deg=180)
+ROOMY = RigConfig(max_offset=1e3, max_yaw_deg=170, max_pitch_deg=170, max_roll_deg=170)
 
 motions = st.lists(st.floats(-1, 1), min_size=6, max_size=6).map(np.array)
 
@@ -97,9 +98,9 @@ def test_a_zero_motion_holds(motion):
     np.testing.assert_allclose(c2w, np.tile(before, (12, 1, 1)), atol=1e-15)
 
 
-@given(st.lists(motions, min_size=1, max_size=5))
-def test_the_opposite_actions_in_reverse_order_lead_home(steps):
-    rig = CameraRig(FREE)
+@given(st.lists(motions, min_size=1, max_size=5), st.sampled_from([FREE, ROOMY]))
+def test_the_opposite_actions_in_reverse_order_lead_home(steps, config):
+    rig = CameraRig(config)
     for motion in [*steps, *(-motion for motion in reversed(steps))]:
         drive(rig, motion)
     np.testing.assert_allclose(rig.offset, np.eye(4), atol=1e-9)
@@ -249,6 +250,34 @@ def test_a_thousand_random_steps_at_a_wall_never_end_behind_it(seed, tilt, manne
         hits += collided
         assert (c2w[:, :3, 3] @ normal).max() < 0.3
     assert hits > 0
+
+
+def test_the_fastest_camera_does_not_jump_through_a_sheet():
+    rig = CameraRig(RigConfig(speed=50, max_offset=2, thickness=0))
+    _, collided = drive(rig, FORWARD, obstacle=wall(0.3))
+    assert collided
+    assert 0.2 < rig.position[2] <= 0.25 + 1e-3
+
+
+@given(st.integers(0, 2**32 - 1), manners, st.booleans())
+def test_nothing_rough_makes_the_camera_faster(seed, manner, wide):
+    """Surfaces of random depth, steps and spikes at every texel."""
+    rng = np.random.default_rng(seed)
+    rough = obstacle_of(rng.uniform(0.05, 0.6, (16, 16)), focal=3.0 if wide else 20.0).at(np.zeros(12, int))
+    rig = CameraRig(RigConfig(on_collision=manner))
+    for _ in range(20):
+        motion, before = rng.uniform(-1, 1, 6), rig.position
+        c2w, _ = drive(rig, motion, obstacle=rough)
+        moves = np.linalg.norm(np.diff(c2w[:, :3, 3], axis=0, prepend=before[None]), axis=1)
+        assert (moves <= 0.5 * DT * np.linalg.norm(motion[:3]) + 1e-12).all()
+
+
+def test_standing_close_to_a_surface_is_no_collision():
+    """At the wall already, the depth of the next frame comes out a little nearer: not the agent's doing."""
+    rig = CameraRig()
+    drive(rig, FORWARD, frames=30, obstacle=wall(0.3, frames=30))
+    _, collided = drive(rig, YAW, obstacle=wall(0.28))
+    assert not collided
 
 
 @given(tilts)
