@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from inspatio_gym.geometry.logdepth import MAX_CODE, decode_depth, encode_depth
 from inspatio_gym.geometry.poses import require_rigid
@@ -176,9 +176,8 @@ class SceneWriter:
             self._moving.close()
             depth_scale = scale * self._unit
             survey = np.stack([encode_depth(decode_depth(codes) * depth_scale) for codes in self._survey])
-            save_file(
-                {"c2w": c2w, "intrinsics": intrinsics, "survey_depth": survey}, self.folder / "geometry.safetensors"
-            )
+            tensors = save({"c2w": c2w, "intrinsics": intrinsics, "survey_depth": survey})
+            (self.folder / "geometry.safetensors").write_bytes(tensors)
             files = {name: _describe(self.folder / name) for name in FILES}
             record = {
                 "schema_version": SCHEMA_VERSION,

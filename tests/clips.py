@@ -24,6 +24,11 @@ def scenery(count: int, size: tuple[int, int] = (64, 96), *, seed: int = 0) -> l
     return [np.ascontiguousarray(wide[: size[0], i : i + size[1]]) for i in range(count)]
 
 
+def which(frame: Frame, drawn: Sequence[Frame]) -> int:
+    """The index of the drawn frame that `frame` is most like."""
+    return int(np.argmin([np.abs(frame.astype(int) - other).mean() for other in drawn]))
+
+
 def make_video(
     path: Path,
     frames: Iterable[Frame],
@@ -76,6 +81,11 @@ def flat_world(clip: Any, *, progress: Any, method: str = "structure-from-motion
         geometry=SceneGeometry(method, 0.25, "a test asked for it.", "none", None),
         depth_maps=depth_maps(),
     )
+
+
+def broken_world(clip: Any, *, progress: Any) -> SimpleNamespace:
+    """An estimator with a bug."""
+    raise RuntimeError("a bug")
 
 
 def still_prior(clip: Any, *, progress: Any) -> SimpleNamespace:
