@@ -89,7 +89,7 @@ def plant(x: float, y: float, size: float, seed: int) -> list[Part]:
     """A potted tree: a stem and a crown of overlapping tufts, `size` metres across."""
     rng = np.random.default_rng(seed)
     pot = Material(tx.STRIPES, "#b0603c", "#c98058", c="#e0c8a0", length=(0.2, 0.2), seed=seed)
-    leaf = Material(tx.LEAVES, "#12300f", "#4f8a34", c="#a8c860", length=(0.055, 0.055), seed=seed)
+    leaf = Material(tx.LEAVES, "#12300f", "#4f8a34", c="#a8c860", length=(0.04, 0.04), seed=seed)
     parts = [tube((x, y, 0.2), (0.3, 0.3, 0.4), pot), tube((x, y, 0.65), (0.05, 0.05, 0.9), wood(seed, True))]
     for k in range(22):
         turn, out, high = k * 2.4, 0.42 * size * math.sqrt((k + 0.3) / 22), rng.uniform(-0.5, 0.5)

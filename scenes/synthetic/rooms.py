@@ -116,7 +116,7 @@ def _path(rng: np.random.Generator, duration: float) -> Callable[[float], Pose]:
         ease = s * s * (3 - 2 * s)
         position = start + np.array([1.75 * ease, 0.65 * math.sin(math.pi * 0.5 * s), 0.06 * math.sin(math.pi * s)])
         position += [tremor(0, t, 0.012), tremor(1, t, 0.01), tremor(2, t, 0.012)]
-        ahead = np.array([0.2 - 0.4 * ease, 2.9, 0.82]) - position
+        ahead = np.array([0.2 - 0.4 * ease, 2.9, 0.74]) - position
         yaw = math.degrees(math.atan2(-ahead[0], ahead[1])) + 8.0 * math.sin(2 * math.pi * s) + tremor(3, t, 0.35)
         pitch = math.degrees(math.atan2(ahead[2], math.hypot(ahead[0], ahead[1]))) + tremor(4, t, 0.3)
         return looking(position, yaw, pitch, 1.2 * math.sin(2 * math.pi * s + wobble[0, 0]) * s)
@@ -168,8 +168,8 @@ def room(seed: int = 0) -> SyntheticWorld:
     phase = rng.uniform(-1, 1, 3)
     tones = [int(k) for k in rng.integers(0, 3, 2)]
     moving = [
-        _rolling_ball(-2.1, 0.9, 0.95, 0.17, 1.15, 0.12 + 0.08 * phase[0], seed),
-        _toy_van((0.72, 2.0), 0.42, 0.7, 2.5 + phase[1], ("#2a6fb0", "#c84a30", "#3f8a4a")[tones[0]], seed),
+        _rolling_ball(-2.0, 1.6, 3.25, 0.19, 1.5, 0.15 + 0.1 * phase[0], seed),
+        _toy_van((0.8, 2.3), 0.42, 0.7, 2.5 + phase[1], ("#2a6fb0", "#c84a30", "#3f8a4a")[tones[0]], seed),
         _swinging_lamp(0.1, 2.5, 0.75, 16, 1.0 + phase[2], ("#c87840", "#5a8a80", "#a84848")[tones[1]]),
     ]
     duration = 3.5

@@ -143,7 +143,7 @@ def _placed(name: str, parts: tuple[Part, ...], pose: Pose) -> Thing:
 def _tree(x: float, y: float, size: float, rng: np.random.Generator) -> Thing:
     bark = Material(tx.PLASTER, "#3a2c20", "#6b5642", length=(0.12, 0.12), seed=int(rng.integers(1000)))
     tone = (("#1f4a1c", "#5d8f38"), ("#2c5a22", "#86a33f"), ("#5d5418", "#a89a3a"))[int(rng.integers(3))]
-    leaf = Material(tx.LEAVES, *tone, c="#c2d07a", length=(0.17, 0.17), seed=int(rng.integers(1000)))
+    leaf = Material(tx.LEAVES, *tone, c="#c2d07a", length=(0.12, 0.12), seed=int(rng.integers(1000)))
     parts = [tube((x, y, 1.5 + KERB), (0.28, 0.28, 3.0), bark, top=(0.7, 0.7))]
     for k in range(26):
         turn, out = k * 2.4 + rng.uniform(0, 1), size * 0.5 * math.sqrt(k / 26)

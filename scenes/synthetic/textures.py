@@ -5,6 +5,9 @@ linear RGB reflectance. Each is filtered analytically: (fu, fv) is the width of 
 averaged over it (box filter) and octaves of noise that are finer than it fade to their mean, so that a far wall is
 smooth rather than glittering and two views of it agree. Nothing is stored; all randomness is a hash of integer cells.
 
+The tracer compiles these functions into itself, and its compiled copy on disk notices changes of its own file alone:
+whoever edits this one deletes `__pycache__`.
+
 A material is a row of `MATERIAL_WIDTH` numbers: pattern, three linear colours, two lengths in metres, seed, glow.
 """
 
@@ -306,8 +309,8 @@ def _leaves(a, b, c, p, f, grain, seed):
     """Foliage: clumps of light and shade in three dimensions; p in metres."""
     x, y, z, w = p[0] / grain, p[1] / grain, p[2] / grain, f / grain
     n = fractal(x + 0.6 * z, y + 0.5 * z, seed, w) + fractal(y - 0.4 * x, z + 0.3 * x, seed + 9, w)
-    n = min(1.0, max(0.0, 0.5 + 1.3 * (0.5 * n - 0.5)))
-    return _mix(_mix(a, b, n), c, max(0.0, 2.5 * (n - 0.6)))
+    n = min(1.0, max(0.0, 0.45 + 1.7 * (0.5 * n - 0.5)))
+    return _mix(_mix(_scale(a, 0.6), b, n), c, max(0.0, 1.6 * (n - 0.66)))
 
 
 @_jit

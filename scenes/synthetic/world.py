@@ -20,7 +20,7 @@ from inspatio_gym.scenes.synthetic.solids import Solids, Thing, Vector, linear
 from inspatio_gym.scenes.synthetic.tracer import Light, cast, paint
 from inspatio_gym.types import Depth, Intrinsics, Pose, Poses, Rgb, Size
 
-_MEASURE_LONG_SIDE = 64
+_MEASURE_LONG_SIDE = 128
 """Depth maps of this size are enough for the median that sets a world's scale."""
 
 

@@ -1,0 +1,92 @@
+"""A synthetic world as a bundled scene, or as a plain video such as a camera would leave.
+
+write_scene(room(7), folder)            # with the true depth, masks and cameras; `from_scene` rebuilds the world
+write_video(street(1), "clip.mp4")      # frames alone, for whoever must find the geometry
+"""
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from inspatio_gym.scenes import Scene, SceneGeometry, SceneWriter
+from inspatio_gym.scenes.footage import FootageWriter
+from inspatio_gym.scenes.synthetic.rooms import room
+from inspatio_gym.scenes.synthetic.streets import street
+from inspatio_gym.scenes.synthetic.world import SyntheticWorld
+from inspatio_gym.types import Size
+
+WORLDS: dict[str, Callable[[int], SyntheticWorld]] = {"room": room, "street": street}
+METHOD = "synthetic-truth"
+SAMPLE_SIZE = (240, 416)
+"""Frames and depth of the bundled samples: small enough for a repository, and every stored pixel is exact."""
+
+
+def make_world(name: str, seed: int) -> SyntheticWorld:
+    """A world by name. Raises ValueError for a name that there is not."""
+    if name not in WORLDS:
+        raise ValueError(f"expected a world out of {sorted(WORLDS)}, got {name!r}")
+    return WORLDS[name](seed)
+
+
+def from_scene(scene: Scene) -> SyntheticWorld:
+    """The world that a scene was written from. Raises ValueError for a scene that is not synthetic."""
+    record = scene.provenance
+    if scene.geometry.method != METHOD or "world" not in record or "seed" not in record:
+        raise ValueError(f"expected a scene of a synthetic world, got {scene!r}: only write_scene makes those")
+    return make_world(record["world"], record["seed"])
+
+
+def write_scene(
+    world: SyntheticWorld,
+    target: str | Path,
+    *,
+    size: Size = SAMPLE_SIZE,
+    samples: int = 3,
+    on_frame: Callable[[], object] = lambda: None,
+) -> Scene:
+    """Render a whole world into a scene folder that does not exist yet; `on_frame` is called after each frame.
+
+    The scene has the true depth and masks at `size` (height, width), even numbers, the first camera as the identity and
+    `world.scale` units a metre. Raises what `SceneWriter` raises.
+    """
+    cameras = world.scene_path.copy()
+    cameras[:, :3, 3] /= world.scale  # metres, like the depth; the writer scales both
+    with SceneWriter(
+        Path(target), fps=world.fps, size=size, depth_size=size, name=world.name, caption=world.caption
+    ) as out:
+        for k in range(world.num_frames):
+            time_s = k / world.fps
+            view = world.render(world.path(time_s), time_s, size, samples=samples)
+            out.write_frame(view.rgb)
+            out.write_depth(view.depth, world.moving(view.object_id))
+            on_frame()
+        return out.finish(
+            c2w=cameras,
+            intrinsics=np.repeat(world.intrinsics(size)[None], world.num_frames, axis=0),
+            geometry=SceneGeometry(
+                method=METHOD,
+                confidence=1.0,
+                reason="rendered from a formula, so that depth and cameras are known",
+                licence="none",
+                metres_per_unit=None,
+            ),
+            scale=world.scale,
+            provenance={
+                "generator": "inspatio_gym.scenes.synthetic",
+                "world": world.name,
+                "seed": world.seed,
+                "samples": samples,
+            },
+        )
+
+
+def write_video(world: SyntheticWorld, path: str | Path, size: Size = SAMPLE_SIZE, *, samples: int = 2) -> Path:
+    """Film a world along its path into an H.264 file, even (height, width), and give back its path."""
+    path = Path(path)
+    film = FootageWriter(path, fps=Fraction(world.fps).limit_denominator(1001), size=size, form="rgb24")
+    for k in range(world.num_frames):
+        film.write(world.render(world.path(k / world.fps), k / world.fps, size, samples=samples).rgb)
+    film.close()
+    return path
