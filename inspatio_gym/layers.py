@@ -73,25 +73,36 @@ def grow(mask: Mask) -> Mask:
 
 
 class LayerStore:
-    """Layers of many frames of many scenes at one size, in slots of a few large arrays that kernels index."""
+    """Layers of many frames of many scenes at one size, in slots of a few large arrays that kernels index.
+
+    `plan` says where in a slot the two layers lie; see `geometry.kernels`.
+    """
 
     def __init__(self, size: Size, *, background: bool = True, budget: int | None = None):
         height, width = size
         self.size = size
         self.background = background
-        self.pads = np.array([round(PAD * height), round(PAD * width)] if background else [0, 0], np.int64)
-        back = (height + 2 * int(self.pads[0]), width + 2 * int(self.pads[1])) if background else (0, 0)
-        self.slot_bytes = 8 * (height * width + back[0] * back[1])
+        pads = (round(PAD * height), round(PAD * width)) if background else (0, 0)
+        back = (height + 2 * pads[0], width + 2 * pads[1]) if background else (0, 0)
+        self.plan = np.array(
+            [
+                [height, width, 0, 0, 0, 0],
+                [*back, (height + 2) * width, height * _chunks(width), *pads],
+            ],
+            np.int64,
+        )
+        cells = (height + 2) * width + ((back[0] + 2) * back[1] if background else 0)
+        chunks = height * _chunks(width) + back[0] * _chunks(back[1])
+        self.slot_bytes = 8 * (cells + chunks)
         if budget is None:
             budget = int(os.environ.get("INSPATIO_GYM_LAYER_BYTES", LAYER_CACHE_BYTES))
         self.capacity = max(2, budget // self.slot_bytes)
         # Address space only: the system hands out memory when a slot is first written.
-        self.poses = np.zeros((self.capacity, 4, 4))
-        self.pinholes = np.zeros((self.capacity, 4))
-        self.front = np.empty((self.capacity, height, width), np.float32)
-        self.front_rgbx = np.empty((self.capacity, height, width), np.uint32)
-        self.back = np.empty((self.capacity, *back), np.float32)
-        self.back_rgbx = np.empty((self.capacity, *back), np.uint32)
+        self.poses = np.empty((self.capacity, 4, 4))
+        self.pinholes = np.empty((self.capacity, 4))
+        self.depth = np.empty((self.capacity, cells), np.float32)
+        self.rgbx = np.empty((self.capacity, cells), np.uint32)
+        self.chunks = np.empty((self.capacity, chunks, 2), np.float32)
         self.lock = threading.RLock()
         self._slots: OrderedDict[tuple[str, int], int] = OrderedDict()
 
@@ -118,28 +129,38 @@ class LayerStore:
     def _build(self, view: View, frame: int, slot: int) -> None:
         self.poses[slot] = view.c2w[frame]
         self.pinholes[slot] = pinhole(view.intrinsics[frame])
-        self.front[slot] = view.depth(frame)
-        self.front_rgbx[slot] = pack(view.rgb(frame))
+        front = np.asarray(view.depth(frame), np.float32)
+        self._write(slot, 0, front, pack(view.rgb(frame)))
         if self.background:
-            self.back[slot] = 0
-            self._fuse(view, frame, slot)
+            self._write(slot, 1, *self._fuse(view, frame, slot, front))
 
-    def _fuse(self, view: View, frame: int, slot: int) -> None:
-        pad_y, pad_x = (int(pad) for pad in self.pads)
-        padded = self.pinholes[slot] + (0, 0, pad_x, pad_y)
+    def _write(self, slot: int, layer: int, depth: NDArray[np.float32], rgbx: NDArray[np.uint32]) -> None:
+        """Store a layer, its last row repeated twice, and the depth ranges of its chunks."""
+        start = self.plan[layer, 2]
+        for stored, image in ((self.depth, depth), (self.rgbx, rgbx)):
+            stored[slot, start : start + image.size] = image.reshape(-1)
+            stored[slot, start + image.size : start + image.size + 2 * image.shape[1]] = np.tile(image[-1], 2)
+        kernels.chunk_ranges(self.depth[slot], self.plan, layer, self.chunks[slot])
+
+    def _fuse(
+        self, view: View, frame: int, slot: int, front: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
+        """Depth and colours of the background of a frame."""
+        depth = np.zeros(self.plan[1, :2], np.float32)
+        rgbx = np.zeros(self.plan[1, :2], np.uint32)
+        padded = self.pinholes[slot] + (0, 0, self.plan[1, 5], self.plan[1, 4])
         moving = grow(view.moving(frame))
-        zbuffer = np.empty((self.back.shape[1] + 2, self.back.shape[2] + 2), np.float32)
-        camera = np.empty(24, np.float32)
         for j in contributors(frame, view.num_frames):
-            depth = np.where(grow(view.moving(j)), np.float32(0), view.depth(j))
-            kernels.relate(view.c2w[j], self.poses[slot], pinhole(view.intrinsics[j]), padded, camera)
-            zbuffer[:] = kernels.EMPTY
-            kernels.splat(depth, camera, 0, depth.shape[0], zbuffer)
-            kernels.clear_border(zbuffer)
-            kernels.fuse(
-                zbuffer, camera, depth, pack(view.rgb(j)), self.front[slot], moving, pad_y, pad_x,
-                self.back[slot], self.back_rgbx[slot],
+            seen = np.where(grow(view.moving(j)), np.float32(0), view.depth(j))
+            kernels.fuse_frame(
+                seen, pack(view.rgb(j)), view.c2w[j], pinhole(view.intrinsics[j]), self.poses[slot], padded,
+                front, moving, self.plan, depth, rgbx,
             )  # fmt: skip
+        return depth, rgbx
+
+
+def _chunks(width: int) -> int:
+    return -(-width // kernels.CHUNK)
 
 
 _stores: WeakValueDictionary[tuple[Any, ...], LayerStore] = WeakValueDictionary()

@@ -63,6 +63,7 @@ class WarpModel:
             raise ValueError(f"expected a render size of at least (2, 2), got {tuple(render_size)}")
         self.render_size = (int(render_size[0]), int(render_size[1]))
         self.device = "cpu"
+        self.digest = f"warp background={background}"
         self.layers = shared_store(self.render_size, background=background)
 
     def start(
@@ -98,7 +99,7 @@ class WarpModel:
                 slots = store.slots(wanted[first:last])
                 kernels.render_worlds(
                     0, last - first, slots, np.array(targets[first:last], np.float64), store.poses, store.pinholes,
-                    store.front, store.front_rgbx, store.back, store.back_rgbx, store.pads,
+                    store.depth, store.rgbx, store.chunks, store.plan,
                     rgb[first:last], depth[first:last], covered[first:last],
                 )  # fmt: skip
         blocks, start = [], 0

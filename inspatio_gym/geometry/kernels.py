@@ -1,50 +1,65 @@
 """Novel views by a z-buffer of points and a backward look-up of colour: the numba kernels under the warp world.
 
-A view of a frame from another camera is made in two passes. Forward: every source pixel (x, y) of depth d lands at
+A view of a frame from another camera is made in two passes. Forward (`splat`): every source pixel (x, y) of depth d
+lands at
 
     z (u, v, 1) = d M (x, y, 1) + b        M = K R K^-1,  b = K t,  (R, t) = source camera -> target camera
 
-and leaves its z in the target pixels of its footprint, the nearest z winning. Backward: every target pixel takes its z
-through the inverse map into the source frame and samples colour there bilinearly, so pictures stay sharp however the
-footprints overlap. The surface found there gives a better z, which is used for a second look-up.
+and leaves its z in the target pixels of its footprint, the nearest z winning. Backward (`resolve`): every target pixel
+takes its z through the inverse map into the source frame and samples colour there bilinearly, so pictures stay sharp
+however the footprints overlap. The surface found there gives a better z, with which it looks up once more.
+
+A footprint reaches half way to each neighbour on the same surface plus a quarter of a pixel. That leaves no cracks,
+and under the identity a point covers its own pixel alone, which makes the identity exact.
+
+    layer       depth float32, rgbx uint32 (H + 2, W): rows 0..H-1 and two copies of the last, so that the corners of a
+                bilinear cell need no bounds checks; depth 0 where there is no point; rgbx = red | green << 8 | blue << 16
+    chunks      float32 (H, ceil(W / CHUNK), 2): least and greatest depth of CHUNK pixels of a row, 0 0 where empty
+    z-buffer    float32 (H + 2, W + 2): pixel (x, y) at [y + 1, x + 1], EMPTY where nothing landed
+    plan        int64 (2, 6), of the front and the back layer: height, width, first pixel and first chunk in a slot's
+                flat arrays, rows and columns of padding before the frame's own first pixel
+    camera      float32 (25,): M (9), b (3), the same of the inverse map, and how much a roll widens footprints
 
 Numerics. Maps are composed in float64 and applied in float32. The only reduction is a minimum, which commutes: results
-are bit-equal however rows are split over threads. Footprints are 3/4 of a pixel to each side where the surface is
-neither stretched nor shrunk: neighbours one pixel apart leave no cracks up to a stretch of 3/2, and under the identity
-a point covers its own pixel alone, which makes the identity exact. Non-finite poses, points behind the camera and
-far outside the view fall into the one-pixel border of the z-buffer; nothing is written out of bounds.
+are bit-equal however rows are split over threads. Points behind the camera, outside the view or nowhere (a pose of
+NaN) fall into the border of the z-buffer; nothing is written out of bounds.
 
-    z-buffer    float32 (H + 2, W + 2), pixel (x, y) at [y + 1, x + 1], EMPTY where nothing landed
-    rgbx        uint32 (H, W), red | green << 8 | blue << 16
-    camera      float32 (24,): M (9), b (3), and the same of the inverse map
+Speed. Loops run over rows in stages, each over flat buffers with one kind of work, because that is what LLVM turns
+into vector code; the scattered minimum is the one loop that stays scalar.
 
-Ref: forward and backward warping with layers follows Shade et al., "Layered depth images" (SIGGRAPH 1998).
+Ref: layers after Shade et al., "Layered depth images" (SIGGRAPH 1998).
 """
 
 import numpy as np
 from numba import njit
 
+from inspatio_gym.geometry.inpaint import fill, pyramid_cells
+
 EMPTY = np.float32(1e30)  # z of a pixel that nothing covers
 NEAR = np.float32(1e-3)  # scene units; closer points are behind the lens
 JOINED = np.float32(1.1)  # neighbouring pixels whose depths differ by less than this factor lie on one surface
+ALIKE = np.float32(0.1)  # a pixel whose depth is off by less than this fraction shows the surface we look for
 STRETCH = np.float32(16.0)  # pixels; a surface torn further apart than this shows holes
 CLEARLY = np.float32(1.05)  # the background covers the frame's own surface only when nearer by this factor
 BESIDE = np.float32(0.95)  # background behind a moving pixel may be this close: where it touches the ground
 TIE = np.float32(0.97)  # a later contributor replaces an earlier one only when nearer by this factor
 CRACK = np.float32(1.05)  # a gap between two pixels this close in depth is a crack in one surface
+CHUNK = 32  # pixels of a row that are skipped together when empty or out of view
+
+_AFTER = np.uint64(1)  # indices are unsigned, which spares a test for negative ones and lets loops vectorise
+_ZERO, _HALF, _ONE, _TWO, _QUARTER = (np.float32(k) for k in (0, 0.5, 1, 2, 0.25))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def relate(source, target, source_pinhole, target_pinhole, camera):
     """Fill `camera` with the map from the source image into the target image, and back.
 
     source, target: float64 (4, 4) rigid c2w; pinholes: float64 (4,) fx, fy, cx, cy.
     """
+    rows = np.empty((3, 4))
     for way in range(2):
         a, b = (source, target) if way == 0 else (target, source)
         p, q = (source_pinhole, target_pinhole) if way == 0 else (target_pinhole, source_pinhole)
-        base = 12 * way
-        rows = np.empty((3, 4))  # K_b R K_a^-1 | K_b t, in double
         for i in range(3):
             r0 = b[0, i] * a[0, 0] + b[1, i] * a[1, 0] + b[2, i] * a[2, 0]
             r1 = b[0, i] * a[0, 1] + b[1, i] * a[1, 1] + b[2, i] * a[2, 1]
@@ -53,205 +68,200 @@ def relate(source, target, source_pinhole, target_pinhole, camera):
             rows[i, 1] = r1 / p[1]
             rows[i, 2] = r2 - r0 * p[2] / p[0] - r1 * p[3] / p[1]
             rows[i, 3] = b[0, i] * (a[0, 3] - b[0, 3]) + b[1, i] * (a[1, 3] - b[1, 3]) + b[2, i] * (a[2, 3] - b[2, 3])
+            if way == 0 and i == 0:
+                across = abs(r0)
+            if way == 0 and i == 1:
+                camera[24] = 1 + min(abs(r0) / max(across, 1e-3), 1.0)
+        base = 12 * way
         for j in range(4):
-            rows[0, j] = q[0] * rows[0, j] + q[2] * rows[2, j]
-            rows[1, j] = q[1] * rows[1, j] + q[3] * rows[2, j]
-        for i in range(3):
-            for j in range(3):
-                camera[base + 3 * i + j] = rows[i, j]
-            camera[base + 9 + i] = rows[i, 3]
+            at = base + j if j < 3 else base + 9
+            step = 3 if j < 3 else 1
+            camera[at] = q[0] * rows[0, j] + q[2] * rows[2, j]
+            camera[at + step] = q[1] * rows[1, j] + q[3] * rows[2, j]
+            camera[at + 2 * step] = rows[2, j]
 
 
-@njit(cache=True, nogil=True)
-def _project_row(depth, y, camera, us, vs, zs, ds):
-    """Project source row y; entries 1..W of the buffers are its pixels, z <= 0 marks what cannot be seen."""
-    width = depth.shape[1]
-    fy = np.float32(y)
-    m0, m3, m6 = camera[0], camera[3], camera[6]
-    r0 = camera[1] * fy + camera[2]
-    r1 = camera[4] * fy + camera[5]
-    r2 = camera[7] * fy + camera[8]
-    b0, b1, b2 = camera[9], camera[10], camera[11]
-    one = np.float32(1)
-    for x in range(width):
-        fx = np.float32(x)
-        d = depth[y, x]
-        z = d * (m6 * fx + r2) + b2
-        seen = z > NEAR and d > np.float32(0)
-        inverse = one / (z if seen else one)
-        us[x + 1] = (d * (m0 * fx + r0) + b0) * inverse
-        vs[x + 1] = (d * (m3 * fx + r1) + b1) * inverse
-        zs[x + 1] = z if seen else np.float32(0)
-        ds[x + 1] = d
+@njit(cache=True, nogil=True, error_model="numpy")
+def chunk_ranges(depth, plan, layer, chunks):
+    """Least and greatest depth of every chunk of a layer's rows; see the module's docstring."""
+    height, width, start, at = plan[layer, 0], plan[layer, 1], plan[layer, 2], plan[layer, 3]
+    for y in range(height):
+        for x0 in range(0, width, CHUNK):
+            least, most = EMPTY, _ZERO
+            for x in range(x0, min(x0 + CHUNK, width)):
+                d = depth[start + y * width + x]
+                if d > _ZERO:
+                    least, most = min(least, d), max(most, d)
+            chunks[at, 0] = least if most > _ZERO else _ZERO
+            chunks[at, 1] = most
+            at += 1
 
 
-@njit(cache=True, nogil=True)
-def _joined(a, b):
-    return a < b * JOINED and b < a * JOINED
+@njit(cache=True, nogil=True, error_model="numpy")
+def _in_view(x0, x1, y, least, most, camera, right, bottom):
+    """Whether the points of a row between columns x0 and x1, depths least..most, may land in a view.
 
-
-@njit(cache=True, nogil=True)
-def _reach(step, joined, otherwise):
-    """How far a footprint reaches towards a neighbour that landed `step` pixels away."""
-    stretch = step if joined else otherwise
-    stretch = stretch if stretch < STRETCH else STRETCH
-    half = np.float32(0.25) + np.float32(0.5) * stretch
-    return half if half > np.float32(0.5) else np.float32(0.5)
-
-
-@njit(cache=True, nogil=True)
-def _footprints(us, vs, zs, ds, a, b, c, width, bound_x, bound_y, spans):
-    """Target pixels [left, right] x [top, bottom] of row b's points; a and c are the rows above and below it.
-
-    Returns whether all of them are at most two pixels wide and high.
+    The four corners bound them all: they span a flat quadrilateral, which stays one under projection.
     """
-    widest = np.int32(0)
-    zero = np.float32(0)
-    for x in range(1, width + 1):
-        u, v, z, d = us[b, x], vs[b, x], zs[b, x], ds[b, x]
-        seen = z > zero
-        own = d / (z if seen else np.float32(1))
-        left = _reach(abs(u - us[b, x - 1]), _joined(d, ds[b, x - 1]) and zs[b, x - 1] > zero, own)
-        right = _reach(abs(u - us[b, x + 1]), _joined(d, ds[b, x + 1]) and zs[b, x + 1] > zero, own)
-        top = _reach(abs(v - vs[a, x]), _joined(d, ds[a, x]) and zs[a, x] > zero, own)
-        bottom = _reach(abs(v - vs[c, x]), _joined(d, ds[c, x]) and zs[c, x] > zero, own)
-        x0 = u - left + np.float32(2)
-        x1 = u + right + np.float32(1)
-        y0 = v - top + np.float32(2)
-        y1 = v + bottom + np.float32(1)
-        # comparisons with NaN are false, so each of these ends in bounds whatever the pose
-        x0 = x0 if seen and x0 > zero else zero
-        x1 = x1 if seen and x1 > zero else zero
-        y0 = y0 if seen and y0 > zero else zero
-        y1 = y1 if seen and y1 > zero else zero
-        i0 = np.int32(x0 if x0 < bound_x else bound_x)
-        i1 = np.int32(x1 if x1 < bound_x else bound_x)
-        j0 = np.int32(y0 if y0 < bound_y else bound_y)
-        j1 = np.int32(y1 if y1 < bound_y else bound_y)
-        spans[0, x] = i0
-        spans[1, x] = i1
-        spans[2, x] = j0
-        spans[3, x] = j1
-        widest = max(widest, max(i1 - i0, j1 - j0))
-    return widest <= 1
+    above = below = before = behind = 0
+    for k in range(4):
+        x = np.float32(x0 if k & 1 else x1)
+        d = least if k & 2 else most
+        z = d * (camera[6] * x + camera[7] * y + camera[8]) + camera[11]
+        if not z > NEAR:
+            return True
+        u = d * (camera[0] * x + camera[1] * y + camera[2]) + camera[9]
+        v = d * (camera[3] * x + camera[4] * y + camera[5]) + camera[10]
+        before += u < -STRETCH * z
+        behind += u > (right + STRETCH) * z
+        above += v < -STRETCH * z
+        below += v > (bottom + STRETCH) * z
+    return before < 4 and behind < 4 and above < 4 and below < 4
 
 
-@njit(cache=True, nogil=True)
-def splat(depth, camera, first, last, zbuffer):
-    """Leave the z of source rows first..last-1 of `depth` (float32 (h, w), <= 0 where there is no point) in `zbuffer`."""
-    height, width = depth.shape
-    bound_x = np.float32(zbuffer.shape[1] - 1)
-    bound_y = np.float32(zbuffer.shape[0] - 1)
-    us = np.zeros((3, width + 2), np.float32)
-    vs = np.zeros((3, width + 2), np.float32)
-    zs = np.zeros((3, width + 2), np.float32)
-    ds = np.zeros((3, width + 2), np.float32)
-    spans = np.empty((4, width + 2), np.int32)
-    for y in range(first - 1, last + 1):
-        c = (y + 3) % 3
-        if 0 <= y < height:
-            _project_row(depth, y, camera, us[c], vs[c], zs[c], ds[c])
-        else:
-            zs[c, :] = 0
+@njit(cache=True, nogil=True, error_model="numpy")
+def _project(depth, start, y, first, last, camera, us, vs, zs, ds):
+    """Project pixels first..last-1 of row y into buffers shifted by one; depth 0 marks what cannot be seen."""
+    row, p = np.float32(y), y & 1
+    m0, m3, m6 = camera[0], camera[3], camera[6]
+    r0 = camera[1] * row + camera[2]
+    r1 = camera[4] * row + camera[5]
+    r2 = camera[7] * row + camera[8]
+    b0, b1, b2 = camera[9], camera[10], camera[11]
+    for x in range(np.uint64(first), np.uint64(last)):
+        column = np.float32(np.int64(x))
+        d = depth[np.uint64(start) + x]
+        z = d * (m6 * column + r2) + b2
+        seen = z > NEAR and d > _ZERO
+        inverse = _ONE / (z if seen else _ONE)
+        us[p, x + _AFTER] = (d * (m0 * column + r0) + b0) * inverse
+        vs[p, x + _AFTER] = (d * (m3 * column + r1) + b1) * inverse
+        zs[p, x + _AFTER] = z if seen else EMPTY
+        ds[p, x + _AFTER] = d if seen else _ZERO
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _steps(first, last, p, q, shift, at, ds, steps):
+    """How far pixels [p, x] and [q, x + np.uint64(shift)] landed apart; -1 where they are not of one surface."""
+    for x in range(np.uint64(first), np.uint64(last)):
+        a, b = ds[p, x], ds[q, x + np.uint64(shift)]
+        step = abs(at[p, x] - at[q, x + np.uint64(shift)])
+        joined = a < b * JOINED and b < a * JOINED
+        steps[p, x] = step if joined else -_ONE
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _reach(step, own, shear):
+    """How far a footprint reaches towards a neighbour that landed `step` pixels away."""
+    stretch = step if step >= _ZERO else own
+    stretch = stretch if stretch < STRETCH else STRETCH
+    half = _HALF * stretch
+    plain, rolled = half + _QUARTER, half * shear + np.float32(0.05)
+    half = plain if plain > rolled else rolled
+    return half if half > _HALF else _HALF
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _inside(value, bound):
+    """Round down into 0..bound; comparisons with NaN are false, so it ends in there whatever the pose."""
+    value = value if value > _ZERO else _ZERO
+    return np.int32(value if value < bound else bound)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _footprints(first, last, p, us, vs, zs, ds, across, down, shear, stride, bound_x, bound_y, corner, wide, high):
+    """First cell, further columns and further rows of each point's footprint; returns the greatest of the latter two."""
+    most = np.int32(0)
+    for x in range(np.uint64(first), np.uint64(last)):
+        u, v, z = us[p, x], vs[p, x], zs[p, x]
+        own = ds[p, x] / z
+        i0 = _inside(u - _reach(across[p, x - _AFTER], own, shear) + _TWO, bound_x)
+        i1 = _inside(u + _reach(across[p, x], own, shear) + _ONE, bound_x)
+        j0 = _inside(v - _reach(down[1 - p, x], own, shear) + _TWO, bound_y)
+        j1 = _inside(v + _reach(down[p, x], own, shear) + _ONE, bound_y)
+        corner[x] = j0 * stride + i0
+        columns, rows = i1 - i0, j1 - j0
+        columns = columns if columns > 0 else np.int32(0)
+        rows = rows if rows > 0 else np.int32(0)
+        wide[x] = columns
+        high[x] = rows
+        most = max(most, max(columns, rows))
+    return most
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _scatter(first, last, p, most, zs, corner, wide, high, stride, cells):
+    """Leave the nearest z in the cells of each footprint."""
+    if most <= 1:  # one to four cells: four minima, some of them twice, without a branch
+        for x in range(np.uint64(first), np.uint64(last)):
+            z = zs[p, x]
+            a = np.uint64(np.uint32(corner[x]))
+            b = a + np.uint64(np.uint32(wide[x]))
+            down = np.uint64(np.uint32(high[x])) * np.uint64(stride)
+            c, d = a + down, b + down
+            za, zb, zc, zd = cells[a], cells[b], cells[c], cells[d]
+            cells[a] = z if z < za else za
+            cells[b] = z if z < zb else zb
+            cells[c] = z if z < zc else zc
+            cells[d] = z if z < zd else zd
+    else:
+        for x in range(np.uint64(first), np.uint64(last)):
+            z = zs[p, x]
+            if z < EMPTY:
+                for j in range(high[x] + 1):
+                    start = corner[x] + j * stride
+                    for i in range(start, start + wide[x] + 1):
+                        a = np.uint64(i)
+                        cells[a] = min(cells[a], z)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def splat(depth, chunks, plan, layer, camera, first, last, zbuffer):
+    """Leave the z of a layer's rows first..last-1 in `zbuffer`, whose border is left dirty."""
+    height, width, start, at = plan[layer, 0], plan[layer, 1], plan[layer, 2], plan[layer, 3]
+    stride = np.int32(zbuffer.shape[1])
+    right, bottom = np.float32(zbuffer.shape[1] - 3), np.float32(zbuffer.shape[0] - 3)
+    bound_x, bound_y = np.float32(zbuffer.shape[1] - 1), np.float32(zbuffer.shape[0] - 1)
+    cells = zbuffer.reshape(-1)
+    shear = camera[24]
+    us, vs, zs, ds, across, down = (
+        np.zeros((2, width + 2), np.float32),
+        np.zeros((2, width + 2), np.float32),
+        np.zeros((2, width + 2), np.float32),
+        np.zeros((2, width + 2), np.float32),
+        np.full((2, width + 2), -_ONE),
+        np.full((2, width + 2), -_ONE),
+    )
+    corner, wide, high = (np.zeros(width + 2, np.int32), np.zeros(width + 2, np.int32), np.zeros(width + 2, np.int32))
+    across_chunks = (width + CHUNK - 1) // CHUNK
+    active = np.zeros((2, across_chunks), np.bool_)
+    for y in range(max(first - 1, 0), last + 1):
+        # Project row y, after which row y - 1 knows its neighbours on all sides. Even rows lie at [0], odd ones at [1].
+        q, p = y & 1, 1 - (y & 1)
+        for c in range(across_chunks):
+            x0, x1 = c * CHUNK, min(c * CHUNK + CHUNK, width)
+            active[q, c] = False
+            if y < height:
+                least, most = chunks[at + y * across_chunks + c, 0], chunks[at + y * across_chunks + c, 1]
+                active[q, c] = most > _ZERO and _in_view(x0, x1 - 1, np.float32(y), least, most, camera, right, bottom)
+            if active[q, c]:
+                _project(depth, start + y * width, y, x0, x1, camera, us, vs, zs, ds)
+            else:
+                ds[q, x0 + 1 : x1 + 1] = 0
+        _steps(1, width + 1, p, q, 0, vs, ds, down)
         if y <= first:
             continue
-        a, b = (c + 1) % 3, (c + 2) % 3
-        small = _footprints(us, vs, zs, ds, a, b, c, width, bound_x, bound_y, spans)
-        if small:
-            for x in range(1, width + 1):
-                z = zs[b, x]
-                if z > np.float32(0):
-                    i0, i1, j0, j1 = spans[0, x], spans[1, x], spans[2, x], spans[3, x]
-                    zbuffer[j0, i0] = min(zbuffer[j0, i0], z)
-                    zbuffer[j0, i1] = min(zbuffer[j0, i1], z)
-                    zbuffer[j1, i0] = min(zbuffer[j1, i0], z)
-                    zbuffer[j1, i1] = min(zbuffer[j1, i1], z)
-        else:
-            for x in range(1, width + 1):
-                z = zs[b, x]
-                if z > np.float32(0):
-                    for j in range(spans[2, x], spans[3, x] + 1):
-                        for i in range(spans[0, x], spans[1, x] + 1):
-                            zbuffer[j, i] = min(zbuffer[j, i], z)
+        _steps(1, width, p, p, 1, us, ds, across)
+        for c in range(across_chunks):
+            if active[p, c]:
+                x0, x1 = c * CHUNK + 1, min(c * CHUNK + CHUNK, width) + 1
+                most_cells = _footprints(
+                    x0, x1, p, us, vs, zs, ds, across, down, shear, stride, bound_x, bound_y, corner, wide, high
+                )
+                _scatter(x0, x1, p, most_cells, zs, corner, wide, high, stride, cells)
 
 
-@njit(cache=True, nogil=True)
-def _byte(colour, shift):
-    return np.float32((colour >> np.uint32(shift)) & np.uint32(255))
-
-
-@njit(cache=True, nogil=True)
-def _look_up(depth, sx, sy, expected, corners):
-    """Bilinear corners and weights around (sx, sy), without those on another surface than depth `expected`.
-
-    Returns (x0, x1, y0, y1, depth): the corners' columns and rows, and the depth found there, 0 if no corner agrees.
-    `corners` receives the four weights, which sum to one: top left, top right, bottom left, bottom right.
-    """
-    height, width = depth.shape
-    one, zero = np.float32(1), np.float32(0)
-    right, bottom = np.float32(width - 1), np.float32(height - 1)
-    sx = sx if sx > zero else zero
-    sy = sy if sy > zero else zero
-    sx = sx if sx < right else right
-    sy = sy if sy < bottom else bottom
-    x0, y0 = np.int64(sx), np.int64(sy)
-    x1, y1 = min(x0 + 1, width - 1), min(y0 + 1, height - 1)
-    fx, fy = sx - np.float32(x0), sy - np.float32(y0)
-    d00, d01, d10, d11 = depth[y0, x0], depth[y0, x1], depth[y1, x0], depth[y1, x1]
-    w00, w01, w10, w11 = (one - fx) * (one - fy), fx * (one - fy), (one - fx) * fy, fx * fy
-    w00 = w00 if _joined(d00, expected) else zero
-    w01 = w01 if _joined(d01, expected) else zero
-    w10 = w10 if _joined(d10, expected) else zero
-    w11 = w11 if _joined(d11, expected) else zero
-    total = w00 + w01 + w10 + w11
-    found = zero
-    if total > zero:
-        scale = one / total
-        w00, w01, w10, w11 = w00 * scale, w01 * scale, w10 * scale, w11 * scale
-        found = w00 * d00 + w01 * d01 + w10 * d10 + w11 * d11
-    else:  # nothing agrees: the nearest pixel, whatever lies there
-        near_right, near_below = fx >= np.float32(0.5), fy >= np.float32(0.5)
-        w00 = one if not near_right and not near_below else zero
-        w01 = one if near_right and not near_below else zero
-        w10 = one if not near_right and near_below else zero
-        w11 = one if near_right and near_below else zero
-    corners[0], corners[1], corners[2], corners[3] = w00, w01, w10, w11
-    return x0, x1, y0, y1, found
-
-
-@njit(cache=True, nogil=True)
-def _shade(x, y, z, camera, depth, rgbx, corners, rgb):
-    """Colour target pixel (x, y), seen at z, from a layer; returns the z of the surface found there."""
-    one = np.float32(1)
-    fx, fy = np.float32(x), np.float32(y)
-    i0 = camera[12] * fx + camera[13] * fy + camera[14]
-    i1 = camera[15] * fx + camera[16] * fy + camera[17]
-    i2 = camera[18] * fx + camera[19] * fy + camera[20]
-    expected = z * i2 + camera[23]
-    inverse = one / (expected if expected > NEAR else NEAR)
-    sx = (z * i0 + camera[21]) * inverse
-    sy = (z * i1 + camera[22]) * inverse
-    x0, x1, y0, y1, found = _look_up(depth, sx, sy, expected, corners)
-    if found > np.float32(0):
-        better = found * (camera[6] * sx + camera[7] * sy + camera[8]) + camera[11]
-        if _joined(better, z):
-            z = better
-            expected = z * i2 + camera[23]
-            inverse = one / (expected if expected > NEAR else NEAR)
-            sx = (z * i0 + camera[21]) * inverse
-            sy = (z * i1 + camera[22]) * inverse
-            x0, x1, y0, y1, found = _look_up(depth, sx, sy, expected, corners)
-    a, b, c, d = rgbx[y0, x0], rgbx[y0, x1], rgbx[y1, x0], rgbx[y1, x1]
-    for channel in range(3):
-        s = 8 * channel
-        value = (
-            corners[0] * _byte(a, s) + corners[1] * _byte(b, s) + corners[2] * _byte(c, s) + corners[3] * _byte(d, s)
-        )
-        rgb[channel] = np.uint8(value + np.float32(0.5))
-    return z
-
-
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def clear_border(zbuffer):
     """Empty the border, where points outside the view were left."""
     zbuffer[0, :] = EMPTY
@@ -260,213 +270,241 @@ def clear_border(zbuffer):
     zbuffer[:, -1] = EMPTY
 
 
-@njit(cache=True, nogil=True)
-def _bridged(zbuffer, x, y):
-    """z at [y, x] of a padded z-buffer; a crack between two pixels of one surface takes their mean."""
-    z = zbuffer[y, x]
-    if z == EMPTY:
-        a, b = zbuffer[y, x - 1], zbuffer[y, x + 1]
-        if a < EMPTY and b < EMPTY and a < b * CRACK and b < a * CRACK:
-            return np.float32(0.5) * (a + b)
-        a, b = zbuffer[y - 1, x], zbuffer[y + 1, x]
-        if a < EMPTY and b < EMPTY and a < b * CRACK and b < a * CRACK:
-            return np.float32(0.5) * (a + b)
-    return z
+@njit(cache=True, nogil=True, error_model="numpy")
+def _bridge(z, left, right, above, below):
+    """z, or where it is EMPTY the mean of two opposite neighbours on one surface: a crack between them."""
+    across = left < EMPTY and right < EMPTY and left < right * CRACK and right < left * CRACK
+    along = above < EMPTY and below < EMPTY and above < below * CRACK and below < above * CRACK
+    bridge = _HALF * (left + right) if across else (_HALF * (above + below) if along else EMPTY)
+    return z if z < EMPTY else bridge
 
 
-@njit(cache=True, nogil=True)
-def resolve(front_z, back_z, cameras, front_depth, front_rgbx, back_depth, back_rgbx, first, last, rgb, depth, covered):
-    """Shade target rows first..last-1 from the two z-buffers; returns how many pixels stay uncovered (depth 0)."""
-    width = depth.shape[1]
-    corners = np.empty(4, np.float32)
-    holes = 0
+@njit(cache=True, nogil=True, error_model="numpy")
+def _choose(front_z, back_z, y, width, zs, kinds):
+    """Per pixel of row y the surface seen: its z, and 0 for the front layer, 1 for the back, 2 for none."""
+    for x in range(width):
+        near = _bridge(
+            front_z[y + 1, x + 1], front_z[y + 1, x], front_z[y + 1, x + 2], front_z[y, x + 1], front_z[y + 2, x + 1]
+        )
+        far = _bridge(
+            back_z[y + 1, x + 1], back_z[y + 1, x], back_z[y + 1, x + 2], back_z[y, x + 1], back_z[y + 2, x + 1]
+        )
+        front = near < EMPTY and near <= far * CLEARLY
+        z = near if front else far
+        zs[x] = z
+        kinds[y, x] = 0 if front else (1 if z < EMPTY else 2)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _byte(word, shift):
+    return np.float32(np.int32((word >> np.uint32(shift)) & np.uint32(255)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _word(value, shift):
+    return np.uint32(np.int32(value + _HALF)) << np.uint32(shift)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def resolve(front_z, back_z, depth, rgbx, plan, cameras, first, last, words, out_z, kinds):
+    """Shade target rows first..last-1 from the two layers' z-buffers.
+
+    words: uint32 (H, W) colours. out_z: float32 (H, W), EMPTY where nothing is seen. kinds: uint8 (H, W) as `_choose`.
+    """
+    width = out_z.shape[1]
+    cell = np.empty(width, np.int32)
+    fx, fy, want = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
+    d0, d1, d2, d3 = (
+        np.empty(width, np.float32),
+        np.empty(width, np.float32),
+        np.empty(width, np.float32),
+        np.empty(width, np.float32),
+    )
+    c0, c1, c2, c3 = (
+        np.empty(width, np.uint32),
+        np.empty(width, np.uint32),
+        np.empty(width, np.uint32),
+        np.empty(width, np.uint32),
+    )
+    zs = np.empty(width, np.float32)
     for y in range(first, last):
-        for x in range(width):
-            z1 = _bridged(front_z, x + 1, y + 1)
-            z2 = back_z[y + 1, x + 1]
-            if z1 < EMPTY and z1 <= z2 * CLEARLY:
-                depth[y, x] = _shade(x, y, z1, cameras[0], front_depth, front_rgbx, corners, rgb[y, x])
-                covered[y, x] = True
+        _choose(front_z, back_z, y, width, zs, kinds)
+        row = np.float32(y)
+        run = 0
+        while run < width:  # a run of pixels of one layer
+            kind = kinds[y, run]
+            x0 = np.uint64(run)
+            while run < width and kinds[y, run] == kind:
+                run += 1
+            x1 = np.uint64(run)
+            if kind == 2:
+                for x in range(x0, x1):
+                    words[y, x] = 0
+                    out_z[y, x] = EMPTY
                 continue
-            z2 = _bridged(back_z, x + 1, y + 1)
-            if z2 < EMPTY:
-                depth[y, x] = _shade(x, y, z2, cameras[1], back_depth, back_rgbx, corners, rgb[y, x])
-                covered[y, x] = True
-            else:
-                depth[y, x] = 0
-                covered[y, x] = False
-                holes += 1
+            stride, start = np.int32(plan[kind, 1]), np.int32(plan[kind, 2])
+            right, bottom = np.float32(plan[kind, 1] - 1), np.float32(plan[kind, 0] - 1)
+            one_right, one_down = np.uint64(1), np.uint64(stride)
+            m6, m7, m8, b2 = cameras[kind, 6], cameras[kind, 7], cameras[kind, 8], cameras[kind, 11]
+            i0, i3, i6 = cameras[kind, 12], cameras[kind, 15], cameras[kind, 18]
+            r0 = cameras[kind, 13] * row + cameras[kind, 14]
+            r1 = cameras[kind, 16] * row + cameras[kind, 17]
+            r2 = cameras[kind, 19] * row + cameras[kind, 20]
+            t0, t1, t2 = cameras[kind, 21], cameras[kind, 22], cameras[kind, 23]
+            for turn in range(2):
+                for x in range(x0, x1):  # where in the layer
+                    column = np.float32(np.int64(x))
+                    z = zs[x]
+                    d = z * (i6 * column + r2) + t2
+                    d = d if d > NEAR else NEAR
+                    inverse = _ONE / d
+                    sx = (z * (i0 * column + r0) + t0) * inverse
+                    sy = (z * (i3 * column + r1) + t1) * inverse
+                    sx = sx if sx > _ZERO else _ZERO
+                    sy = sy if sy > _ZERO else _ZERO
+                    sx = sx if sx < right else right
+                    sy = sy if sy < bottom else bottom
+                    ix, iy = np.int32(sx), np.int32(sy)
+                    cell[x] = start + iy * stride + ix
+                    fx[x] = sx - np.float32(ix)
+                    fy[x] = sy - np.float32(iy)
+                    want[x] = d
+                for x in range(x0, x1):  # the depths around it
+                    a = np.uint64(np.uint32(cell[x]))
+                    d0[x], d1[x] = depth[a], depth[a + one_right]
+                    a += one_down
+                    d2[x], d3[x] = depth[a], depth[a + one_right]
+                for x in range(x0, x1):  # bilinear weights of those on the surface we look for
+                    d, u, v = want[x], fx[x], fy[x]
+                    p0, p1, p2, p3 = d0[x], d1[x], d2[x], d3[x]
+                    w3 = u * v
+                    w1, w2 = u - w3, v - w3
+                    w0 = _ONE - u - w2
+                    slack = d * ALIKE
+                    w0 = w0 if abs(p0 - d) < slack else _ZERO
+                    w1 = w1 if abs(p1 - d) < slack else _ZERO
+                    w2 = w2 if abs(p2 - d) < slack else _ZERO
+                    w3 = w3 if abs(p3 - d) < slack else _ZERO
+                    total = w0 + w1 + w2 + w3
+                    some = total > _ZERO
+                    scale = _ONE / (total if some else _ONE)
+                    found = (w0 * p0 + w1 * p1 + w2 * p2 + w3 * p3) * scale
+                    # the surface found, as seen from the target; (sx, sy) = (column, row of the cell) + (u, v)
+                    z = zs[x]
+                    better = z + (found - d) * (z - b2) / d
+                    zs[x] = better if some else z
+                    u, v = np.float32(u >= _HALF), np.float32(v >= _HALF)  # none agrees: the nearest, whatever it is
+                    d0[x] = w0 * scale if some else (_ONE - u) * (_ONE - v)
+                    d1[x] = w1 * scale if some else u * (_ONE - v)
+                    d2[x] = w2 * scale if some else (_ONE - u) * v
+                    d3[x] = w3 * scale if some else u * v
+            for x in range(x0, x1):  # the colours around it
+                a = np.uint64(np.uint32(cell[x]))
+                c0[x], c1[x] = rgbx[a], rgbx[a + one_right]
+                a += one_down
+                c2[x], c3[x] = rgbx[a], rgbx[a + one_right]
+            for x in range(x0, x1):
+                p0, p1, p2, p3 = c0[x], c1[x], c2[x], c3[x]
+                w0, w1, w2, w3 = d0[x], d1[x], d2[x], d3[x]
+                red = w0 * _byte(p0, 0) + w1 * _byte(p1, 0) + w2 * _byte(p2, 0) + w3 * _byte(p3, 0)
+                green = w0 * _byte(p0, 8) + w1 * _byte(p1, 8) + w2 * _byte(p2, 8) + w3 * _byte(p3, 8)
+                blue = w0 * _byte(p0, 16) + w1 * _byte(p1, 16) + w2 * _byte(p2, 16) + w3 * _byte(p3, 16)
+                words[y, x] = _word(red, 0) | _word(green, 8) | _word(blue, 16)
+                out_z[y, x] = zs[x]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def fuse(words, z, kinds, front, moving, plan, back, back_rgbx):
+    """Merge one contributing frame, already seen from a frame's widened camera, into that frame's background.
+
+    words, z, kinds: the view, as `resolve` leaves it. front, moving: depth (H, W) and moving things (H, W) of the frame
+    whose background this is. back (0 where empty), back_rgbx: (H + 2 pad_y, W + 2 pad_x), updated in place.
+
+    Inside the frame's view only what it cannot see is kept: points behind its surface, or behind its moving things.
+    Points in front of its surface contradict it and are dropped. Earlier contributors win ties.
+    """
+    height, width = back.shape
+    pad_y, pad_x = plan[1, 4], plan[1, 5]
+    for y in range(height):
+        for x in range(width):
+            if kinds[y, x] != 0:
+                continue
+            i, j = x - pad_x, y - pad_y
+            if 0 <= i < front.shape[1] and 0 <= j < front.shape[0]:
+                if z[y, x] <= front[j, i] * (BESIDE if moving[j, i] else CLEARLY):
+                    continue
+            if back[y, x] > 0 and z[y, x] >= back[y, x] * TIE:
+                continue
+            back[y, x] = z[y, x]
+            back_rgbx[y, x] = words[y, x]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def fuse_frame(seen, rgbx, pose, lens, target, padded, front, moving, plan, back, back_rgbx):
+    """Merge a frame's static pixels `seen` (depth (H, W), 0 elsewhere) into the background of another one at `target`."""
+    height, width = seen.shape
+    tall, broad = back.shape
+    layer = np.array([[height, width, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]])
+    cells = np.concatenate((seen, seen[-1:], seen[-1:])).reshape(-1)
+    colours = np.concatenate((rgbx, rgbx[-1:], rgbx[-1:])).reshape(-1)
+    chunks = np.empty((height * ((width + CHUNK - 1) // CHUNK), 2), np.float32)
+    chunk_ranges(cells, layer, 0, chunks)
+    cameras = np.empty((2, 25), np.float32)
+    relate(pose, target, lens, padded, cameras[0])
+    zbuffer = np.full((tall + 2, broad + 2), EMPTY)
+    nothing = np.full((tall + 2, broad + 2), EMPTY)
+    splat(cells, chunks, layer, 0, cameras[0], 0, height, zbuffer)
+    clear_border(zbuffer)
+    words = np.empty((tall, broad), np.uint32)
+    out_z = np.empty((tall, broad), np.float32)
+    kinds = np.empty((tall, broad), np.uint8)
+    resolve(zbuffer, nothing, cells, colours, layer, cameras, 0, tall, words, out_z, kinds)
+    fuse(words, out_z, kinds, front, moving, plan, back, back_rgbx)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _publish(words, out_z, kinds, rgb, depth, covered):
+    """Words to bytes; returns how many pixels nothing covers."""
+    pixels, bytes_, zs, seen = words.size, rgb.reshape(-1), out_z.reshape(-1), kinds.reshape(-1)
+    flat, flat_depth, flat_covered = words.reshape(-1), depth.reshape(-1), covered.reshape(-1)
+    holes = 0
+    for i in range(pixels):
+        word = flat[i]
+        bytes_[3 * i] = np.uint8(word & np.uint32(255))
+        bytes_[3 * i + 1] = np.uint8((word >> np.uint32(8)) & np.uint32(255))
+        bytes_[3 * i + 2] = np.uint8((word >> np.uint32(16)) & np.uint32(255))
+    for i in range(pixels):
+        flat_depth[i] = zs[i]
+        flat_covered[i] = seen[i] < 2
+        holes += seen[i] == 2
     return holes
 
 
-@njit(cache=True, nogil=True)
-def pyramid_cells(height, width):
-    """Cells that `fill` needs of scratch for a view of this size."""
-    cells = 0
-    while height > 1 or width > 1:
-        height, width = (height + 1) // 2, (width + 1) // 2
-        cells += height * width
-    return cells
-
-
-@njit(cache=True, nogil=True)
-def _pull(fine, height, width, coarse):
-    """Sum 2x2 cells: colour and z weighted towards what is far, that weight, and the covered fraction."""
-    half_height, half_width = (height + 1) // 2, (width + 1) // 2
-    for y in range(half_height):
-        for x in range(half_width):
-            for k in range(6):
-                total = np.float32(0)
-                for j in range(2 * y, min(2 * y + 2, height)):
-                    for i in range(2 * x, min(2 * x + 2, width)):
-                        total += fine[j * width + i, k]
-                coarse[y * half_width + x, k] = total
-            cell = coarse[y * half_width + x]
-            cell[5] = min(np.float32(1), cell[5])
-
-
-@njit(cache=True, nogil=True)
-def fill(rgb, depth, covered, scratch):
-    """Fill uncovered pixels by a pull-push pyramid that prefers what is far, which is what a gap usually shows.
-
-    scratch: float32 (pyramid_cells(H, W) + 1, 6).
-
-    Ref: Gortler et al., "The lumigraph" (SIGGRAPH 1996), section 3.4, pull-push.
-    """
-    height, width = depth.shape
-    # Level 1 straight from the pixels.
-    h, w = (height + 1) // 2, (width + 1) // 2
-    scratch[: h * w] = 0
-    for y in range(height):
-        for x in range(width):
-            if covered[y, x]:
-                z = depth[y, x]
-                weight = z * z
-                weight *= weight
-                cell = scratch[(y // 2) * w + x // 2]
-                cell[0] += weight * np.float32(rgb[y, x, 0])
-                cell[1] += weight * np.float32(rgb[y, x, 1])
-                cell[2] += weight * np.float32(rgb[y, x, 2])
-                cell[3] += weight * z
-                cell[4] += weight
-                cell[5] += np.float32(0.25)
-    starts = np.zeros(32, np.int64)
-    heights = np.zeros(32, np.int64)
-    widths = np.zeros(32, np.int64)
-    levels = 1
-    heights[0], widths[0] = h, w
-    while h > 1 or w > 1:
-        start = starts[levels - 1] + h * w
-        _pull(scratch[starts[levels - 1] : start], h, w, scratch[start:])
-        h, w = (h + 1) // 2, (w + 1) // 2
-        starts[levels], heights[levels], widths[levels] = start, h, w
-        levels += 1
-    # Push down: blend each level's own mean with the coarser level by its covered fraction.
-    for level in range(levels - 1, -1, -1):
-        h, w, start = heights[level], widths[level], starts[level]
-        for y in range(h):
-            for x in range(w):
-                cell = scratch[start + y * w + x]
-                own = cell[5]
-                inverse = own / cell[4] if cell[4] > 0 else np.float32(0)
-                if level + 1 < levels and own < 1:
-                    hw, hh, coarse = widths[level + 1], heights[level + 1], starts[level + 1]
-                    cx, cy = x // 2, y // 2
-                    nx = min(max(cx + (1 if x % 2 else -1), 0), hw - 1)
-                    ny = min(max(cy + (1 if y % 2 else -1), 0), hh - 1)
-                    rest = (np.float32(1) - own) * np.float32(0.0625)
-                    p, q = scratch[coarse + cy * hw + cx], scratch[coarse + cy * hw + nx]
-                    r, s = scratch[coarse + ny * hw + cx], scratch[coarse + ny * hw + nx]
-                    for k in range(4):
-                        mixed = np.float32(9) * p[k] + np.float32(3) * (q[k] + r[k]) + s[k]
-                        cell[k] = cell[k] * inverse + rest * mixed
-                elif cell[4] > 0:
-                    for k in range(4):
-                        cell[k] = cell[k] / cell[4]
-    h, w = heights[0], widths[0]
-    for y in range(height):
-        for x in range(width):
-            if not covered[y, x]:
-                cx, cy = x // 2, y // 2
-                nx = min(max(cx + (1 if x % 2 else -1), 0), w - 1)
-                ny = min(max(cy + (1 if y % 2 else -1), 0), h - 1)
-                p, q = scratch[cy * w + cx], scratch[cy * w + nx]
-                r, s = scratch[ny * w + cx], scratch[ny * w + nx]
-                for k in range(4):
-                    mixed = np.float32(0.0625) * (np.float32(9) * p[k] + np.float32(3) * (q[k] + r[k]) + s[k])
-                    if k < 3:
-                        rgb[y, x, k] = np.uint8(mixed + np.float32(0.5))
-                    else:
-                        depth[y, x] = mixed
-
-
-@njit(cache=True, nogil=True)
-def fuse(zbuffer, camera, depth, rgbx, front_depth, moving, pad_y, pad_x, back_depth, back_rgbx):
-    """Merge one contributing frame, already splatted into `zbuffer`, into a frame's background layer.
-
-    depth, rgbx: the contributor's static pixels (depth 0 elsewhere). front_depth, moving: (H, W) of the frame whose
-    background this is. back_depth (0 where empty), back_rgbx: (H + 2 pad_y, W + 2 pad_x), updated in place.
-
-    Inside the frame's view only what it cannot see is kept: points behind its surface, or behind its moving pixels.
-    Points in front of its surface contradict it and are dropped. Earlier contributors win ties.
-    """
-    height, width = back_depth.shape
-    corners = np.empty(4, np.float32)
-    colour = np.empty(3, np.uint8)
-    for y in range(height):
-        for x in range(width):
-            z = _bridged(zbuffer, x + 1, y + 1)
-            if z == EMPTY:
-                continue
-            i, j = x - pad_x, y - pad_y
-            if 0 <= i < front_depth.shape[1] and 0 <= j < front_depth.shape[0]:
-                limit = front_depth[j, i] * (BESIDE if moving[j, i] else CLEARLY)
-                if z <= limit:
-                    continue
-            held = back_depth[y, x]
-            if held > 0 and z >= held * TIE:
-                continue
-            back_depth[y, x] = _shade(x, y, z, camera, depth, rgbx, corners, colour)
-            back_rgbx[y, x] = np.uint32(colour[0]) | np.uint32(colour[1]) << 8 | np.uint32(colour[2]) << 16
-
-
-@njit(cache=True, nogil=True)
-def render_worlds(
-    first, last, slots, targets, poses, pinholes, front, front_rgbx, back, back_rgbx, pads, rgb, depth, covered
-):
-    """Views of worlds first..last-1: layers `slots[world]` seen from c2w `targets[world]`."""
+@njit(cache=True, nogil=True, error_model="numpy")
+def render_worlds(first, last, slots, targets, poses, pinholes, depths, rgbxs, chunks, plan, rgb, depth, covered):
+    """Views of worlds first..last-1: the layers in `slots[world]` seen from c2w `targets[world]`."""
     height, width = depth.shape[1:]
     front_z = np.empty((height + 2, width + 2), np.float32)
     back_z = np.empty((height + 2, width + 2), np.float32)
-    cameras = np.empty((2, 24), np.float32)
-    scratch = np.empty((pyramid_cells(height, width) + 1, 6), np.float32)
+    words = np.empty((height, width), np.uint32)
+    out_z = np.empty((height, width), np.float32)
+    kinds = np.empty((height, width), np.uint8)
+    cameras = np.empty((2, 25), np.float32)
+    pyramid = np.empty((pyramid_cells(height, width) + 1, 6), np.float32)
     padded = np.empty(4)
     for world in range(first, last):
         slot = slots[world]
         padded[:] = pinholes[slot]
-        padded[2] += pads[1]
-        padded[3] += pads[0]
+        padded[2] += plan[1, 5]
+        padded[3] += plan[1, 4]
         relate(poses[slot], targets[world], pinholes[slot], pinholes[slot], cameras[0])
         relate(poses[slot], targets[world], padded, pinholes[slot], cameras[1])
         front_z[:] = EMPTY
         back_z[:] = EMPTY
-        splat(front[slot], cameras[0], 0, front.shape[1], front_z)
+        splat(depths[slot], chunks[slot], plan, 0, cameras[0], 0, plan[0, 0], front_z)
+        splat(depths[slot], chunks[slot], plan, 1, cameras[1], 0, plan[1, 0], back_z)
         clear_border(front_z)
-        splat(back[slot], cameras[1], 0, back.shape[1], back_z)
         clear_border(back_z)
-        holes = resolve(
-            front_z,
-            back_z,
-            cameras,
-            front[slot],
-            front_rgbx[slot],
-            back[slot],
-            back_rgbx[slot],
-            0,
-            height,
-            rgb[world],
-            depth[world],
-            covered[world],
-        )
-        if holes:
-            fill(rgb[world], depth[world], covered[world], scratch)
+        resolve(front_z, back_z, depths[slot], rgbxs[slot], plan, cameras, 0, height, words, out_z, kinds)
+        if _publish(words, out_z, kinds, rgb[world], depth[world], covered[world]):
+            fill(rgb[world], depth[world], covered[world], pyramid)
