@@ -31,7 +31,7 @@ def _cell(coordinate: float, size: int) -> tuple[int, int, float]:
 
 
 @njit(cache=True, nogil=True)
-def _surface(codes, pinhole, frame, x, y, z):
+def surface(codes, pinhole, frame, x, y, z):
     """The surface that source camera `frame` sees through the point (x, y, z) of its own axes.
 
     Returns (depth, a, b, c), with depth 0 when the camera does not see that way.
@@ -56,7 +56,7 @@ def _surface(codes, pinhole, frame, x, y, z):
 @njit(cache=True, nogil=True)
 def _inside(codes, pinhole, frame, x, y, z, clearance, thickness):
     """How deep the point (x, y, z) of source camera `frame` is blocked, in scene units along z; 0 when it is free."""
-    depth = _surface(codes, pinhole, frame, x, y, z)[0]
+    depth = surface(codes, pinhole, frame, x, y, z)[0]
     if depth == 0.0:
         return 0.0
     deep = z - depth + clearance
@@ -69,7 +69,7 @@ def _way_out(codes, pinhole, frame, x, y, z, deep):
 
     One Newton step: moving by t along the unit normal m changes the depth inside by -t z / |m . P| near the surface.
     """
-    _, a, b, c = _surface(codes, pinhole, frame, x, y, z)
+    _, a, b, c = surface(codes, pinhole, frame, x, y, z)
     length = np.sqrt(a * a + b * b + c * c)
     distance = (a * x + b * y + c * z) / length  # of the viewer to the plane through the point
     push = -(deep * (1.0 + 1e-6) + 1e-9) * abs(distance) / z / length
