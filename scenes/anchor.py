@@ -4,9 +4,9 @@
     geometry  an estimator looks at that file and yields cameras
     depth     and, one by one, depth maps, which go straight to disk
 
-Nothing grows with the length of the video but the coarse depth (5 kB a frame). What the scene cannot have of the video
-(beyond `max_frames`, after a cut, black, undecodable) is logged as a warning and kept in its provenance; geometry that
-is an assumption raises one `GeometryWarning`.
+Nothing grows with the length of the video but its coarse depth (5 kB a frame, three times that at the end). What the
+scene cannot have of the video (beyond `max_frames`, after a cut, black, undecodable) is logged as a warning and kept in
+its provenance; geometry that is an assumption raises one `GeometryWarning`.
 """
 
 import importlib

@@ -7,6 +7,7 @@ import time
 import tracemalloc
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,10 +61,10 @@ def test_the_second_time_nothing_is_decoded(tmp_path: Path, cache: Path, monkeyp
 
 
 def test_other_options_make_another_scene(video: Path, cache: Path):
-    options = [{}, {"max_frames": 10}, {"start": 0.4}, {"estimator": "still"}]
+    options: list[dict[str, Any]] = [{}, {"max_frames": 10}, {"start": 0.4}, {"estimator": "still"}]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GeometryWarning)
-        scenes = [anchor(video, cache=cache, **{"estimator": "flat", **option}) for option in options]
+        scenes = [anchor(video, cache=cache, **({"estimator": "flat"} | option)) for option in options]
     assert len({scene.path for scene in scenes}) == 4
     assert [scene.num_frames for scene in scenes] == [30, 10, 20, 30]
 
@@ -190,7 +191,12 @@ print(anchor({video!r}, cache={cache!r}, estimator="waiting").digest)
 def start_waiting(video: Path, cache: Path) -> list[subprocess.Popen]:
     """Two processes in the midst of anchoring the video, until they get a line."""
     code = WAITING.format(tests=str(TESTS), video=str(video), cache=str(cache))
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    pipes: dict[str, Any] = {
+        "stdin": subprocess.PIPE,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+    }
     processes = [subprocess.Popen([sys.executable, "-c", code], **pipes) for _ in range(2)]
     for process in processes:
         assert process.stdout.readline() == "waiting\n", process.stderr.read()

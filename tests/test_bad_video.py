@@ -72,6 +72,11 @@ def test_a_folder(tmp_path: Path, cache: Path):
     refused(tmp_path, cache, "got the folder .*: pass a file")
 
 
+def test_a_pipe(tmp_path: Path, cache: Path):
+    os.mkfifo(tmp_path / "pipe.mp4")
+    refused(tmp_path / "pipe.mp4", cache, "a pipe or a device: save the video to a file first")
+
+
 def test_an_empty_file(tmp_path: Path, cache: Path):
     (tmp_path / "empty.mp4").touch()
     refused(tmp_path / "empty.mp4", cache, "which is empty: was its copy or download interrupted")

@@ -79,6 +79,7 @@ def test_a_scene_gives_back_what_was_written(scene: Scene):
         np.testing.assert_allclose(scene.depth(i), double, rtol=2e-4)
         np.testing.assert_array_equal(scene.moving(i), mask(i).repeat(2, 0).repeat(2, 1))
     preview = cv2.imread(str(scene.path / "preview.jpg"))
+    assert preview is not None
     assert preview.shape == (2 * 192, 3 * 320, 3)
 
 
@@ -222,10 +223,14 @@ def test_a_view_without_pixels_is_refused(scene: Scene):
 
 def test_the_cache_forgets_the_least_recently_used():
     cache = ByteCache(100)
-    made = []
+    made: list[str] = []
 
     def get(key: str, size: int = 40) -> np.ndarray:
-        return cache.get(key, lambda: made.append(key) or np.zeros(size, np.uint8))
+        def make() -> np.ndarray:
+            made.append(key)
+            return np.zeros(size, np.uint8)
+
+        return cache.get(key, make)
 
     for key in "abacab":
         get(key)
