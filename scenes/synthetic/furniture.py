@@ -51,7 +51,7 @@ def shelf(x: float, y: float, wide: float, high: float, rng: np.random.Generator
         parts.append(box((start + length / 2, y + 0.03, base + gap * 0.42), (length, deep - 0.12, gap * 0.84), books))
         free = x + wide / 2 - 0.12 if k % 2 == 0 else x - wide / 2 + 0.12
         if wide - length > 0.25:
-            glaze = Material(tx.STRIPES, "#2b6f77", "#d9c9a0", c="#b5523b", length=(0.12, 0.1), seed=seed)
+            glaze = Material(tx.STRIPES, "#3f6a70", "#d2c6a8", c="#a0604c", length=(0.12, 0.1), seed=seed)
             parts.append(tube((free, y, base + 0.1), (0.14, 0.14, 0.2), glaze, top=(0.6, 0.6)))
     return parts
 
@@ -101,7 +101,7 @@ def plant(x: float, y: float, size: float, seed: int) -> list[Part]:
 
 def cabinet(x: float, y: float, seed: int) -> list[Part]:
     """A low cabinet along the left wall, its doors towards +x, with a vase and boxes on it."""
-    glaze = Material(tx.STRIPES, "#2b6f77", "#d9c9a0", c="#b5523b", length=(0.12, 0.1), seed=seed)
+    glaze = Material(tx.STRIPES, "#3f6a70", "#d2c6a8", c="#a0604c", length=(0.12, 0.1), seed=seed)
     paper = [
         Material(tx.STRIPES, a, b, c="#e8d890", length=(0.3, 0.3), seed=seed)
         for a, b in (("#6b5a2f", "#b09a55"), ("#5b3a66", "#9670a3"))

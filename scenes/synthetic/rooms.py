@@ -15,7 +15,7 @@ from inspatio_gym.types import Pose
 LEFT, RIGHT, BACK, FRONT, HEIGHT = -2.8, 2.8, -2.6, 4.6, 2.75
 """The room's inner walls and ceiling, metres; the camera starts near the origin and looks towards FRONT."""
 _WALLS = (("#8f9f8c", "#b6c2ac"), ("#b08a6a", "#cfae8c"), ("#7d93a8", "#a9bac8"), ("#c2a36b", "#dcc695"))
-_FABRICS = (("#8c3b2e", "#c9705a"), ("#2f5a6b", "#5b93a3"), ("#6b5a2f", "#b09a55"), ("#5b3a66", "#9670a3"))
+_FABRICS = (("#8c3b2e", "#c9705a"), ("#3c5663", "#6b929e"), ("#6b5a2f", "#b09a55"), ("#5b3a66", "#9670a3"))
 
 
 def _shell(rng: np.random.Generator) -> list[Part]:
@@ -129,7 +129,7 @@ def _furnish(rng: np.random.Generator) -> dict[str, list[Part]]:
     jitter = rng.uniform(-0.12, 0.12, 8)
     seeds = [int(k) for k in rng.integers(0, 1000, 16)]
     fabric = _FABRICS[seeds[0] % len(_FABRICS)]
-    carpet = Material(tx.RUG, fabric[0], "#d9c08a", c="#23323d", seed=seeds[1])
+    carpet = Material(tx.RUG, fabric[0], "#d0c2a2", c="#2a343c", seed=seeds[1])
     planks = Material(tx.PLANKS, "#5a3a22", "#86603c", c="#1e120a", length=(0.3, 2.4), seed=seeds[2])
     table_x, table_y, table_high = -0.5 + jitter[0], 2.35 + jitter[1], 0.46
     cabinet_y = 2.75 + jitter[2]

@@ -238,7 +238,7 @@ def _books(a, b, c, u, v, fu, fv, eu, ev, thickness, seed):
         k, low, high = 2, split[1], 1.0
     h = _hash(group, 10 + k, seed)
     top = ev * (0.62 + 0.33 * _hash(group, 20 + k, seed))
-    spine = _scale(_hue(h), 0.35 + 0.75 * _hash(group, 30 + k, seed))
+    spine = _scale(_mix(_hue(h), (0.34, 0.26, 0.2), 0.45), 0.35 + 0.75 * _hash(group, 30 + k, seed))
     rel = (x - low) / (high - low)
     spine = _scale(spine, 0.45 + 0.75 * math.sin(math.pi * min(0.97, max(0.03, rel))))
     label = _inside(v, 0.62 * top, 0.8 * top, fv) + _inside(v, 0.1 * top, 0.14 * top, fv)
