@@ -23,6 +23,54 @@ class InSpatioEnv(gym.Env[Observation, Any]):
     """Any video as a world: the agent is a camera that moves around the recorded one and sets the pace of time.
 
     ## Description
+    A video is anchored as a scene: frames, depth, cameras. At every step the rig turns the action into camera poses and
+    the clock into source frames, and a world model shows those frames from those cameras. The camera cannot enter
+    measured geometry, and it changes nothing in the scene but time.
+
+    ## Action Space
+    `control="free"`: `Box(-1, 1, (7,), float32)`, the parts right, up, forward of the rig's speed (0.5 median depths a
+    second), yaw right, pitch up, roll clockwise of its turn limit (30 degrees a second), and time: -1 reverse, 0 pause,
+    +1 play at source speed (`max_rate` scales it). A zero action pauses and holds. "rotation": `Box(2)`, yaw and pitch
+    while time plays, with `time_control=True` time as a third. "time": `Box(1)`, time alone. "discrete": `Discrete(13)`,
+    named moves while time plays, with `time_control=True` also "pause" and "reverse"; `unwrapped.action_names` names
+    them. Values that are not finite or outside [-1, 1] are an error. An action is held for `frames_per_step` frames.
+
+    ## Observation Space
+    `Dict`, all bounds finite: `rgb` uint8 (H, W, 3); `depth` float32 (H, W, 1), z-depth in median depths, clipped at 10;
+    `pose` float32 (7,), the offset from the mount: position (right, down, forward, in median depths) and quaternion
+    (w, x, y, z; w >= 0); `time` float32 (2,), position in the clip (0 to 1) and current rate; and what the task adds.
+    `mount="source"` rides the recorded camera: camera = recorded camera @ offset; `mount="world"` moves in the first
+    camera's frame: camera = offset. Depth is the scene's, never the model's imagination: `info["covered"]` says where
+    it was measured.
+
+    `info`: `c2w` (4, 4), the camera; `source_time`, seconds; `covered` (H, W) and `coverage`, its mean; `collision`; the
+    task's metrics; `frames` uint8 (n, H, W, 3) with `include_frames=True`; `truncated_reason`.
+
+    ## Rewards
+    The task's. `explore`: the percentage of the scene's static surface that comes into the middle of the view for the
+    first time, less 0.1 for a step in which geometry stopped the camera and 2.5 for one that ends outside the corridor.
+
+    ## Starting State
+    Scene, start frame and a small pose jitter inside the corridor are drawn from `np_random`. `reset(options=...)` sets
+    "scene" (position, name, folder or Scene), "time" (seconds) or "pose" (offset, (4, 4) or (7,) as observed).
+
+    ## Episode End
+    Terminated by the task alone. Truncated when the camera leaves the corridor where the world can be trusted: when two
+    steps in a row end with less than `min_coverage` of the view showing measured surface ("corridor" in
+    `info["truncated_reason"]`); when time runs out of the clip with `ends="end"` ("clip ended"); and by the time limit
+    (250 steps unless `max_episode_steps` says else).
+
+    ## Arguments
+    `video` (a path or several) or `scene` (a bundled name such as "room", a folder, a Scene, or several), and
+    `render_mode`: None, "rgb_array", or "human", which shows all frames in a window (the extra `play`). All the others,
+    with their meaning and defaults, are the fields of `inspatio_gym.envs.stage.EnvConfig`.
+
+    ```python
+    env = gym.make("InSpatio-v0", video="clip.mp4", control="rotation", size=(96, 160))
+    ```
+
+    ## Version History
+    * v0: first version
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "human"], "render_fps": 10}

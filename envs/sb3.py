@@ -85,7 +85,7 @@ class Sb3VecEnv(VecEnv):
     def _reset(self, last: Any, infos: Infos, ended: np.ndarray) -> Any:
         """Reset the worlds that have ended; their last observations go into `infos`. Returns all observations."""
         for k in np.flatnonzero(ended):
-            infos[k]["terminal_observation"] = self._row(last, k)
+            infos[k]["terminal_observation"] = self._row(last, int(k))
         first, batched = self.envs.reset(options={"reset_mask": ended})
         reset_infos = by_world(batched, self.num_envs)
         for k in np.flatnonzero(ended):

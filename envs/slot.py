@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from inspatio_gym.camera import CameraRig
 from inspatio_gym.clock import Clock
-from inspatio_gym.envs.spaces import MAX_DEPTH, Resizer
+from inspatio_gym.envs.spaces import MAX_DEPTH
 from inspatio_gym.envs.tasks import Moment
 from inspatio_gym.geometry.poses import compose, from_vector, rotation_ypr
 from inspatio_gym.types import Pose, Rgb
@@ -34,6 +34,7 @@ OPTIONS = ("scene", "time", "pose")  # of reset
 # An episode starts this far from the mount at most; every refused start is tried again nearer to it, at last on it.
 JITTER = (0.03, 0.03, 0.03, 5.0, 3.0, 0.0)  # right, down, forward in median depths; yaw, pitch, roll in degrees
 JITTER_TRIES = 4
+PATIENCE = 2  # steps in a row that end outside the corridor truncate: one may be a slip, and the way back is open
 
 
 class Sight(NamedTuple):
@@ -75,7 +76,7 @@ class Slot:
         scene = self.stage.choose_scene(options["scene"]) if "scene" in options else self.stage.scenes[pick]
         self._enter(self.stage.place(scene), rng, key)
         if "time" in options:
-            self.clock.reset(time=float(options["time"]))
+            self.clock.reset(time=as_seconds(options["time"]))
         else:
             self.clock.reset(frame=int(when * scene.num_frames))
         if "pose" in options:
@@ -124,7 +125,8 @@ class Slot:
         moment = self._moment(sight)
         reward, terminated = self.task.step(moment)
         info = self._info(moment)
-        if moment.left:
+        self._outside = self._outside + 1 if moment.outside else 0
+        if self._outside >= PATIENCE:
             info["truncated_reason"] = "corridor"
         elif self.clock.ended:
             info["truncated_reason"] = "clip ended"
@@ -160,12 +162,13 @@ class Slot:
         """Everything that the rest of the episode depends on, as plain arrays, numbers and strings."""
         assert self.block is not None
         return {
-            **self.stage.signature,
+            "made_with": self.stage.signature,
             "scene": self.place.scene.digest,
             "key": self.key,
             "rng": self.rng.bit_generator.state,
             "rig": self.rig.snapshot(),
             "clock": self.clock.snapshot(),
+            "outside": self._outside,
             "task": self.task.snapshot(),
             "session": self.session.snapshot(),
             "rgb": self.block.rgb[-1:].copy(),
@@ -179,15 +182,17 @@ class Slot:
         Raises ValueError if the snapshot was made of something else.
         """
         for name, here in self.stage.signature.items():
-            if snapshot.get(name) != here:
+            there = snapshot.get("made_with", {}).get(name)
+            if there != here:
                 raise ValueError(
-                    f"expected a snapshot with {name} {here!r}, got {snapshot.get(name)!r}: restore it in an environment "
-                    "made with the same arguments"
+                    f"expected a snapshot made with {name} {here!r}, got {there!r}: restore it in an environment made with "
+                    "the same arguments"
                 )
         self._enter(self.stage.recall(snapshot["scene"]), rng, snapshot["key"])
         rng.bit_generator.state = snapshot["rng"]
         self.rig.restore(snapshot["rig"])
         self.clock.restore(snapshot["clock"])
+        self._outside = snapshot["outside"]
         self.task.restore(snapshot["task"], self.place.scene)
         self.session = self.stage.new_session(self.place, self.key)
         self.session.restore(snapshot["session"])
@@ -196,6 +201,7 @@ class Slot:
     def _enter(self, place: "Place", rng: np.random.Generator, key: int) -> None:
         """Start over in a scene, at its first frame, on the mount."""
         self.place, self.rng, self.key = place, rng, key
+        self._outside = 0  # steps in a row
         scene = place.scene
         self.rig = CameraRig(self.stage.rig, unit=self.place.unit)
         self.clock = Clock(scene.num_frames, scene.fps, ends=self.stage.config.ends)
@@ -234,7 +240,7 @@ class Slot:
             seen=sight.seen,
             coverage=sight.coverage,
             collided=self._collided,
-            left=sight.coverage < self.stage.config.min_coverage,
+            outside=sight.coverage < self.stage.config.min_coverage,
             moved=moved / self.place.unit,
             turned_deg=turned_deg,
         )
@@ -254,6 +260,14 @@ class Slot:
         if self.stage.config.include_frames:
             info["frames"] = resizer.frames(self.block.rgb)
         return info
+
+
+def as_seconds(time: Any) -> float:
+    """options["time"] as a number. Raises TypeError for anything else."""
+    try:
+        return float(time)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"expected options['time'] in seconds of source video, got {time!r}: pass 1.5, say") from error
 
 
 def offset_pose(pose: Any, unit: float) -> Pose:

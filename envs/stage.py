@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import gymnasium as gym
 import numpy as np
@@ -29,7 +29,6 @@ from inspatio_gym.world import BlockRequest, WorldModel, load_model
 logger = logging.getLogger(__name__)
 
 Mount = Literal["source", "world"]
-MOUNTS = ("source", "world")
 SNAPSHOT_SCHEMA = 1  # grows whenever a snapshot's content changes
 
 
@@ -66,7 +65,7 @@ class EnvConfig:
     rig: RigConfig | None = None
     """Speeds and limits of the camera; None is `RigConfig()`."""
     min_coverage: float = 0.5
-    """The corridor: the share of the view in which a surface must have been measured, or the episode is truncated."""
+    """The corridor: the share of the view in which a surface must have been measured; two steps outside truncate."""
     include_frames: bool = False
     """Put all frames of a step into info["frames"], uint8 (n, H, W, 3), not only the last one into the observation."""
     estimator: str = "auto"
@@ -88,8 +87,11 @@ class Stage:
         config = self.config = EnvConfig(**arguments)
         self.size = check_size(config.size, "size")
         render_size = self.size if config.render_size is None else check_size(config.render_size, "render_size")
-        if config.mount not in MOUNTS:
-            raise ValueError(f"expected a mount out of {list(MOUNTS)}, got {config.mount!r}: pass mount='source'")
+        for name, choices in (("mount", get_args(Mount)), ("ends", get_args(Ends))):
+            if getattr(config, name) not in choices:
+                raise ValueError(
+                    f"expected {name} out of {list(choices)}, got {getattr(config, name)!r}: {choices[0]!r} is the default"
+                )
         if not 0 <= config.min_coverage <= 1:
             raise ValueError(f"expected min_coverage in [0, 1], got {config.min_coverage!r}: 0.5 is the default")
         self.control = make_control(config.control, time_control=config.time_control, max_rate=config.max_rate)

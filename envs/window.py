@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from inspatio_gym.extras import extra
 from inspatio_gym.types import Size
 
+SMALLEST = 480  # pixels of height: smaller frames are enlarged by a whole factor
+
 
 class Window:
     """Shows frames of `size` (height, width) as they come, at the pace of the scene; opened on the first one."""
@@ -16,7 +18,8 @@ class Window:
         with extra("play"):
             import pygame
         self._pygame = pygame
-        self._size = size
+        factor = max(1, SMALLEST // size[0])
+        self._shape = (size[1] * factor, size[0] * factor)
         self._screen: Any = None
 
     def show(self, frames: NDArray[np.uint8], fps: float) -> None:
@@ -24,12 +27,13 @@ class Window:
         pygame = self._pygame
         if self._screen is None:
             pygame.display.init()
-            self._screen = pygame.display.set_mode(self._size[::-1], pygame.SCALED | pygame.RESIZABLE)
+            self._screen = pygame.display.set_mode(self._shape)
             pygame.display.set_caption("InSpatio Gym")
             self._pace = pygame.time.Clock()
         for frame in frames:
             pygame.event.pump()
-            self._screen.blit(pygame.surfarray.make_surface(frame.swapaxes(0, 1)), (0, 0))
+            surface = pygame.surfarray.make_surface(frame.swapaxes(0, 1))
+            pygame.transform.scale(surface, self._shape, self._screen)
             pygame.display.flip()
             self._pace.tick(fps)
 

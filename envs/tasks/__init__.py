@@ -44,7 +44,7 @@ class Moment:
     scene: where. unit: its median depth, in scene units. frame: source frame shown. c2w: (4, 4), the commanded camera.
     seen: int32 (h, w), the survey's view from there: which point of `scene.survey_depth` (flat index) each
     low-resolution pixel shows, negative where none. coverage: share of that view where a surface was measured.
-    collided: geometry stopped the camera in this step. left: the camera is out of the corridor.
+    collided: geometry stopped the camera in this step. outside: the camera is out of the corridor.
     moved: distance from the step's first camera to its last in median depths, relative to the mount.
     turned_deg: the angle between the two.
     """
@@ -56,7 +56,7 @@ class Moment:
     seen: NDArray[np.int32]
     coverage: float
     collided: bool
-    left: bool
+    outside: bool
     moved: float
     turned_deg: float
 

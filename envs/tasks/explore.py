@@ -3,7 +3,7 @@
 The scene's static surfaces are cut into cells, and the reward counts the cells that come into the *middle* of the view
 for the first time in the episode, as a percentage of all cells that the recording shows anywhere:
 
-    reward = 100 * new cells / cells of the scene  -  COLLISION if geometry stopped the camera  -  LEFT on leaving the corridor
+    reward = 100 * new cells / cells of the scene  -  COLLISION if geometry stopped the camera  -  OUTSIDE the corridor
 
 A cell is a cube of the world, of a side that grows with the distance from the recorded camera that measured it:
 CELL * 2^floor(log2 depth), so that near and far surfaces count by what they look like, and noise of the depth does not
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from inspatio_gym.scenes import Scene
 
 CELL = 1 / 8  # side of a cell at depth 1: 3.6 to 7.2 degrees of the view
+GRID_SHIFT = 0.37  # in cells; keeps walls at round numbers off the grid's planes, where rounding would split them
 COLLISION = 0.1  # cost of a step in which geometry stopped the camera, percentage points
-LEFT = 5.0  # cost of leaving the corridor
+OUTSIDE = 2.5  # cost of a step that ends outside the corridor
 
 
 class Explore:
@@ -55,8 +56,8 @@ class Explore:
         if moment.collided:
             self._collisions += 1
             reward -= COLLISION
-        if moment.left:
-            reward -= LEFT
+        if moment.outside:
+            reward -= OUTSIDE
         return reward, False
 
     def observation(self) -> Mapping[str, NDArray[Any]]:
@@ -126,7 +127,8 @@ def _keys(scene: "Scene", frame: int) -> NDArray[np.int64]:
     c2w = scene.c2w[frame]
     points = (rays * depth[..., None]) @ c2w[:3, :3].T + c2w[:3, 3]
     level = np.floor(np.log2(depth / scene.median_depth))
-    cube = np.floor(points / (CELL * scene.median_depth * np.exp2(level))[..., None]).astype(np.int64)
+    side = CELL * scene.median_depth * np.exp2(level)
+    cube = np.floor(points / side[..., None] + GRID_SHIFT).astype(np.int64)
     key = (level.astype(np.int64) + 32) << 57
     for axis, shift in enumerate((38, 19, 0)):
         key |= (cube[..., axis] & 0x7FFFF) << shift

@@ -1,0 +1,221 @@
+"""Many worlds as one batch: the same worlds as single environments, Gymnasium's NEXT_STEP contract, seeds and masks."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from box_room import write_box
+from gymnasium.error import ResetNeeded
+from gymnasium.vector import AutoresetMode
+
+from inspatio_gym.envs.actions import CONTROLS
+from inspatio_gym.envs.vector_env import InSpatioVectorEnv
+from inspatio_gym.fake import FakeWorld
+from inspatio_gym.scenes import Scene
+
+SIZE = (48, 80)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> list[Scene]:
+    folder = tmp_path_factory.mktemp("scenes")
+    return [write_box(folder / "box"), write_box(folder / "other", frames=20, name="other", metric=2.0)]
+
+
+def make(scenes: list[Scene], num_envs: int, mode: str = "vector_entry_point", **arguments) -> gym.vector.VectorEnv:
+    return gym.make_vec(
+        "InSpatio-v0",
+        num_envs=num_envs,
+        vectorization_mode=mode,
+        **{"scene": scenes, "model": "fake", "size": SIZE, **arguments},
+    )
+
+
+class Counter(FakeWorld):
+    """A fake world that remembers how many sessions every call was for."""
+
+    def __init__(self) -> None:
+        super().__init__(render_size=SIZE)
+        self.started: list[int] = []
+        self.stepped: list[int] = []
+
+    def start(self, scenes, keys, requests):
+        self.started.append(len(scenes))
+        sessions, blocks = super().start(scenes, keys, requests)
+        self.stepped.pop()
+        return sessions, blocks
+
+    def step(self, sessions, requests):
+        self.stepped.append(len(sessions))
+        return super().step(sessions, requests)
+
+
+def same(a, b) -> None:
+    """Assert that two observations or infos are equal, bit for bit."""
+    assert a.keys() == b.keys()
+    for key in a:
+        assert np.array_equal(a[key], b[key]), key
+
+
+@pytest.mark.parametrize("model", ["fake", "warp"])
+@pytest.mark.parametrize("control", CONTROLS)
+def test_it_is_gymnasiums_sync_vector_env_but_batched(scenes, model, control):
+    """The same spaces, observations, rewards, ends and infos over many episodes, world by world and bit by bit."""
+    if model == "warp" and control != "free":
+        pytest.skip("one control shows that pixels agree")
+    steps = 12 if model == "warp" else 40
+    ours, theirs = (make(scenes, 5, mode, model=model, control=control) for mode in ("vector_entry_point", "sync"))
+    assert ours.single_observation_space == theirs.single_observation_space
+    assert ours.observation_space == theirs.observation_space
+    assert ours.action_space == theirs.action_space
+    assert ours.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
+    for (observation, info), (expected, expected_info) in [(ours.reset(seed=7), theirs.reset(seed=7))]:
+        same(observation, expected)
+        same(info, expected_info)
+    ours.action_space.seed(0)
+    episodes = 0
+    for _ in range(steps):
+        actions = ours.action_space.sample()
+        for result, expected in zip(ours.step(actions), theirs.step(actions), strict=True):
+            if isinstance(result, dict):
+                same(result, expected)
+            else:
+                assert result.dtype == expected.dtype
+                assert (result == expected).all()
+        episodes += len(result["_c2w"]) and int((ours._elapsed == 0).sum())
+    assert episodes > 0 or control == "time"
+
+
+def test_a_world_is_the_same_in_any_slot_and_any_batch(scenes):
+    alone, many = make(scenes, 1), make(scenes, 6)
+    single = gym.make("InSpatio-v0", scene=scenes, model="fake", size=SIZE)
+    actions = np.random.default_rng(0).uniform(-0.3, 0.3, (10, 7)).astype(np.float32)
+    first, _ = single.reset(seed=14)
+    alone.reset(seed=[14])
+    batch, _ = many.reset(seed=[1, 2, 3, 4, 14, 6])
+    same({k: v[4] for k, v in batch.items()}, first)
+    for action in actions:
+        expected, reward, *_ = single.step(action)
+        one, rewards, *_ = alone.step(action[None])
+        batch, batch_rewards, *_ = many.step(np.repeat(action[None], 6, 0))
+        same({k: v[0] for k, v in one.items()}, expected)
+        same({k: v[4] for k, v in batch.items()}, expected)
+        assert rewards[0] == batch_rewards[4] == reward
+
+
+def test_one_model_call_a_step_for_all_worlds(scenes):
+    model = Counter()
+    envs = make(scenes, 4, model=model, max_episode_steps=2)
+    envs.reset(seed=0)
+    for _ in range(4):
+        envs.step(np.zeros((4, 7), np.float32))
+    assert model.started == [4, 4]  # the reset, and the autoreset after the second step
+    assert model.stepped == [4, 4, 0, 4] or model.stepped == [4, 4, 4]
+
+
+def test_next_step_autoreset_ignores_the_action_and_starts_anew(scenes):
+    envs = make(scenes, 3, max_episode_steps=2)
+    envs.reset(seed=0)
+    hold = np.zeros((3, 7), np.float32)
+    assert not envs.step(hold)[3].any()
+    *_, truncations, infos = envs.step(hold)
+    assert truncations.all()
+    assert list(infos["truncated_reason"]) == ["time limit"] * 3
+    _observations, rewards, terminations, truncations, infos = envs.step(np.full((3, 7), np.nan, np.float32))
+    assert not rewards.any()
+    assert not terminations.any()
+    assert not truncations.any()
+    assert "truncated_reason" not in infos
+    assert (infos["rotation_deg"] == 0).all()
+    assert not envs.step(hold)[3].any()
+    assert envs.step(hold)[3].all()
+
+
+def test_make_vec_passes_the_registered_time_limit(scenes):
+    assert make(scenes, 2)._limit == 250
+    assert make(scenes, 2, max_episode_steps=10)._limit == 10
+    assert InSpatioVectorEnv(2, scene=scenes, model="fake", size=SIZE)._limit is None
+
+
+def test_seeds(scenes):
+    a, b, c = (make(scenes, 3) for _ in range(3))
+    first, _ = a.reset(seed=5)
+    same(b.reset(seed=[5, 6, 7])[0], first)
+    assert a.np_random_seed == (5, 6, 7)
+    c.reset(seed=[None, 6, None])
+    assert c.np_random_seed[1] == 6
+    after_a, after_b = a.reset()[0], b.reset()[0]  # no seed: the worlds go on with their own numbers
+    same(after_a, after_b)
+    assert any((after_a[key] != first[key]).any() for key in first)
+    assert len({tuple(pose) for pose in first["pose"]}) == 3  # worlds of one batch differ
+
+
+def test_a_mask_resets_some_worlds_and_leaves_the_others(scenes):
+    envs, twin = make(scenes, 4), make(scenes, 4)
+    actions = np.random.default_rng(1).uniform(-0.1, 0.1, (6, 4, 7)).astype(np.float32)
+    for one in (envs, twin):
+        one.reset(seed=3)
+        before = one.step(actions[0])[0]
+    mask = np.array([False, True, False, True])
+    observations, infos = envs.reset(options={"reset_mask": mask, "time": 0.25})
+    for key in before:
+        assert (observations[key][~mask] == before[key][~mask]).all()
+    assert (infos["_source_time"] == mask).all()
+    assert infos["source_time"][mask] == pytest.approx(0.25)
+    for action in actions[1:]:
+        a, b = envs.step(action), twin.step(action)
+        assert (a[0]["rgb"][~mask] == b[0]["rgb"][~mask]).all()
+        assert (a[1][~mask] == b[1][~mask]).all()
+
+
+def test_returned_arrays_are_fresh(scenes):
+    envs = make(scenes, 2)
+    observations, _infos = envs.reset(seed=0)
+    kept = {key: value.copy() for key, value in observations.items()}
+    envs.step(np.ones((2, 7), np.float32) * 0.3)
+    same(observations, kept)
+    for array in observations.values():
+        array[...] = 0
+    same(envs.reset(seed=0)[0], kept)
+
+
+def test_render_shows_every_world(scenes):
+    envs = make(scenes, 3, render_mode="rgb_array", model="warp", render_size=(96, 160))
+    envs.reset(seed=0)
+    frames = envs.render()
+    assert len(frames) == 3
+    assert all(frame.shape == (96, 160, 3) and frame.dtype == np.uint8 for frame in frames)
+
+
+def test_bad_actions_move_no_world(scenes):
+    envs, twin = make(scenes, 3), make(scenes, 3)
+    for one in (envs, twin):
+        one.reset(seed=0)
+    actions = np.zeros((3, 7), np.float32)
+    actions[:, 6] = 1
+    bad = actions.copy()
+    bad[2, 3] = np.nan
+    with pytest.raises(ValueError, match="got yaw = nan"):
+        envs.step(bad)
+    for wrong in (actions[:2], np.zeros((4, 7))):
+        with pytest.raises(ValueError, match="expected 3 actions"):
+            envs.step(wrong)
+    same(envs.step(actions)[0], twin.step(actions)[0])
+
+
+def test_bad_input_says_what_was_expected(scenes):
+    envs = make(scenes, 3, render_mode="rgb_array")
+    for call in (lambda: envs.step(np.zeros((3, 7))), envs.render):
+        with pytest.raises(ResetNeeded):
+            call()
+    with pytest.raises(ResetNeeded, match=r"without \[1, 2\]"):
+        envs.reset(options={"reset_mask": np.array([True, False, False])})
+    with pytest.raises(ValueError, match=r"expected 3 seeds.*got 2"):
+        envs.reset(seed=[1, 2])
+    for mask in ([True, False, True], np.ones(3), np.ones(2, bool)):
+        with pytest.raises(ValueError, match="reset_mask"):
+            envs.reset(options={"reset_mask": mask})
+    with pytest.raises(ValueError, match="at least one world"):
+        envs.reset(options={"reset_mask": np.zeros(3, bool)})
+    for arguments in ({"num_envs": 0}, {"max_episode_steps": 0}, {"render_mode": "human"}):
+        with pytest.raises(ValueError, match="expected"):
+            InSpatioVectorEnv(**{"num_envs": 2, "scene": scenes, "model": "fake", "size": SIZE, **arguments})
