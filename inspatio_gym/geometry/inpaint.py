@@ -1,8 +1,15 @@
 """Plausible colour and depth where a view shows nothing that was measured: a pull-push pyramid.
 
-Colours are averaged upwards over covered pixels, weighted towards what is far, because a gap beside a near thing shows
-what is behind it; then uncovered pixels take what comes down from the finest level that knows something. The result is
-smooth and has the colours of the far rim; it is an invention, and `covered` says so.
+Pull: colour and z are averaged over 2x2 pixels, those over 2x2, and so on up to one cell; far pixels weigh more,
+because a gap beside a near thing shows what is behind it. Push: from the top down, every cell blends its own mean with
+what comes from above, by the share of it that is covered. A hole thus gets the colours of its rim, smoother the farther
+inside. It is an invention, and `covered` says so.
+
+    levels      int64 (n + 1, 3): rows and columns of each level, padded to even numbers, and its first cell; at the end
+                the number of cells
+    means       float32 (4, cells): red, green, blue, z; sums on the way up, means on the way down
+    weights     float32 (cells,): what the sums are to be divided by
+    shares      float32 (cells,): covered share, 1 from the level on where the cells below it sum to one or more
 
 Ref: Gortler et al., "The lumigraph" (SIGGRAPH 1996), section 3.4.
 """
@@ -10,103 +17,157 @@ Ref: Gortler et al., "The lumigraph" (SIGGRAPH 1996), section 3.4.
 import numpy as np
 from numba import njit
 
+UNKNOWN = np.float32(1e3)  # z where the whole view is empty
+_ZERO, _ONE, _QUARTER, _MOST = np.float32(0), np.float32(1), np.float32(0.25), np.float32(0.75)
+_NEXT = np.uint64(1)  # unsigned indices spare a test for negative ones, so that loops vectorise
+
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def pyramid_cells(height, width):
-    """Cells that `fill` needs of scratch for a view of this size."""
-    cells = 0
-    while height > 1 or width > 1:
+def pyramid_levels(height, width):
+    """The `levels` of a view of this size."""
+    levels = np.zeros((64, 3), np.int64)
+    n = cells = 0
+    while n == 0 or height > 1 or width > 1:
         height, width = (height + 1) // 2, (width + 1) // 2
-        cells += height * width
-    return cells
+        levels[n] = height + height % 2, width + width % 2, cells
+        cells += levels[n, 0] * levels[n, 1]
+        n += 1
+    levels[n, 2] = cells
+    return levels[: n + 1]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _pull(fine, height, width, coarse):
-    """Sum 2x2 cells: colour and z weighted towards what is far, that weight, and the covered fraction."""
-    half_height, half_width = (height + 1) // 2, (width + 1) // 2
-    for y in range(half_height):
-        for x in range(half_width):
-            for k in range(6):
-                total = np.float32(0)
-                for j in range(2 * y, min(2 * y + 2, height)):
-                    for i in range(2 * x, min(2 * x + 2, width)):
-                        total += fine[j * width + i, k]
-                coarse[y * half_width + x, k] = total
-            cell = coarse[y * half_width + x]
-            cell[5] = min(np.float32(1), cell[5])
+def fill(words, z, kinds, levels, means, weights, shares):
+    """Give the pixels with kinds == 2 a colour (words, uint32 (H, W), red lowest) and a z (float32 (H, W)), in place."""
+    means[:] = 0
+    weights[:] = 0
+    shares[:] = 0
+    _pull_pixels(words, z, kinds, levels[0, 1], means, weights, shares)
+    top = len(levels) - 2
+    for level in range(top):
+        for k in range(4):
+            _pull(levels, level, means[k])
+        _pull(levels, level, weights)
+        _pull(levels, level, shares)
+        for cell in range(levels[level + 1, 2], levels[level + 2, 2]):
+            shares[cell] = min(shares[cell], _ONE)
+    for level in range(top, -1, -1):
+        for k in range(4):
+            _push(levels, level, top, means[k], weights, shares)
+    _push_pixels(words, z, kinds, levels, means)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def fill(rgb, depth, covered, scratch):
-    """Fill uncovered pixels by a pull-push pyramid that prefers what is far, which is what a gap usually shows.
-
-    scratch: float32 (pyramid_cells(H, W) + 1, 6).
-
-    Ref: Gortler et al., "The lumigraph" (SIGGRAPH 1996), section 3.4, pull-push.
-    """
-    height, width = depth.shape
-    # Level 1 straight from the pixels.
-    h, w = (height + 1) // 2, (width + 1) // 2
-    scratch[: h * w] = 0
+def _pull_pixels(words, z, kinds, stride, means, weights, shares):
+    height, width = z.shape
+    red, green, blue = (
+        np.zeros(2 * stride, np.float32),
+        np.zeros(2 * stride, np.float32),
+        np.zeros(2 * stride, np.float32),
+    )
+    far, mass, share = (
+        np.zeros(2 * stride, np.float32),
+        np.zeros(2 * stride, np.float32),
+        np.zeros(2 * stride, np.float32),
+    )
     for y in range(height):
         for x in range(width):
-            if covered[y, x]:
-                z = depth[y, x]
-                weight = z * z
-                weight *= weight
-                cell = scratch[(y // 2) * w + x // 2]
-                cell[0] += weight * np.float32(rgb[y, x, 0])
-                cell[1] += weight * np.float32(rgb[y, x, 1])
-                cell[2] += weight * np.float32(rgb[y, x, 2])
-                cell[3] += weight * z
-                cell[4] += weight
-                cell[5] += np.float32(0.25)
-    starts = np.zeros(32, np.int64)
-    heights = np.zeros(32, np.int64)
-    widths = np.zeros(32, np.int64)
-    levels = 1
-    heights[0], widths[0] = h, w
-    while h > 1 or w > 1:
-        start = starts[levels - 1] + h * w
-        _pull(scratch[starts[levels - 1] : start], h, w, scratch[start:])
-        h, w = (h + 1) // 2, (w + 1) // 2
-        starts[levels], heights[levels], widths[levels] = start, h, w
-        levels += 1
-    # Push down: blend each level's own mean with the coarser level by its covered fraction.
-    for level in range(levels - 1, -1, -1):
-        h, w, start = heights[level], widths[level], starts[level]
-        for y in range(h):
-            for x in range(w):
-                cell = scratch[start + y * w + x]
-                own = cell[5]
-                inverse = own / cell[4] if cell[4] > 0 else np.float32(0)
-                if level + 1 < levels and own < 1:
-                    hw, hh, coarse = widths[level + 1], heights[level + 1], starts[level + 1]
-                    cx, cy = x // 2, y // 2
-                    nx = min(max(cx + (1 if x % 2 else -1), 0), hw - 1)
-                    ny = min(max(cy + (1 if y % 2 else -1), 0), hh - 1)
-                    rest = (np.float32(1) - own) * np.float32(0.0625)
-                    p, q = scratch[coarse + cy * hw + cx], scratch[coarse + cy * hw + nx]
-                    r, s = scratch[coarse + ny * hw + cx], scratch[coarse + ny * hw + nx]
-                    for k in range(4):
-                        mixed = np.float32(9) * p[k] + np.float32(3) * (q[k] + r[k]) + s[k]
-                        cell[k] = cell[k] * inverse + rest * mixed
-                elif cell[4] > 0:
-                    for k in range(4):
-                        cell[k] = cell[k] / cell[4]
-    h, w = heights[0], widths[0]
+            seen = kinds[y, x] < 2
+            depth = z[y, x] if z[y, x] < UNKNOWN else UNKNOWN
+            weight = depth * depth if seen else _ZERO
+            word = words[y, x]
+            red[x] = weight * np.float32(np.int32(word & np.uint32(255)))
+            green[x] = weight * np.float32(np.int32((word >> np.uint32(8)) & np.uint32(255)))
+            blue[x] = weight * np.float32(np.int32((word >> np.uint32(16)) & np.uint32(255)))
+            far[x] = weight * depth
+            mass[x] = weight
+            share[x] = _QUARTER if seen else _ZERO
+        start = (y // 2) * stride
+        _halve(red, means[0], start, stride)
+        _halve(green, means[1], start, stride)
+        _halve(blue, means[2], start, stride)
+        _halve(far, means[3], start, stride)
+        _halve(mass, weights, start, stride)
+        _halve(share, shares, start, stride)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _halve(row, sums, start, cells):
+    """Add pairs of a row to `cells` sums from `start` on."""
+    a = np.uint64(start)
+    for x in range(np.uint64(cells)):
+        sums[a + x] += row[x + x] + row[x + x + _NEXT]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _pull(levels, level, sums):
+    """Sum 2x2 cells of a level into the next one."""
+    height, width, fine = levels[level]
+    for y in range(height // 2):
+        above, below = np.uint64(fine + 2 * y * width), np.uint64(fine + (2 * y + 1) * width)
+        target = np.uint64(levels[level + 1, 2] + y * levels[level + 1, 1])
+        for x in range(np.uint64(width // 2)):
+            a, b = above + x + x, below + x + x
+            sums[target + x] = sums[a] + sums[a + _NEXT] + sums[b] + sums[b + _NEXT]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _from_above(levels, level, means, y, blend, above):
+    """Row y of the pixels or cells under a level, interpolated from it; `blend` is scratch."""
+    height, width, start = levels[level]
+    near = y // 2
+    far = min(max(near + 1 if y % 2 else near - 1, 0), height - 1)
+    a, b, cells = np.uint64(start + near * width), np.uint64(start + far * width), np.uint64(width)
+    for x in range(cells):
+        blend[x + _NEXT] = _MOST * means[a + x] + _QUARTER * means[b + x]
+    blend[0], blend[cells + _NEXT] = blend[1], blend[cells]
+    for x in range(cells):
+        own = _MOST * blend[x + _NEXT]
+        above[x + x] = own + _QUARTER * blend[x]
+        above[x + x + _NEXT] = own + _QUARTER * blend[x + _NEXT + _NEXT]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _push(levels, level, top, means, weights, shares):
+    """Turn a level's sums into means: the cell's own where it is covered, what comes from above elsewhere."""
+    height, width, start = levels[level]
+    above, blend = np.zeros(2 * width + 4, np.float32), np.zeros(width + 4, np.float32)
     for y in range(height):
+        if level < top:
+            _from_above(levels, level + 1, means, y, blend, above)
+        least = _ZERO if level < top else _ONE
+        a = np.uint64(start + y * width)
+        for x in range(np.uint64(width)):
+            weight, share = weights[a + x], shares[a + x]
+            own = means[a + x] / (weight if weight > _ZERO else _ONE)
+            share = share if share > least else least
+            means[a + x] = share * own + (_ONE - share) * above[x]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _push_pixels(words, z, kinds, levels, means):
+    height, width = z.shape
+    span = 2 * levels[0, 1]
+    red, green, blue = np.empty(span, np.float32), np.empty(span, np.float32), np.empty(span, np.float32)
+    far, blend = np.empty(span, np.float32), np.empty(span, np.float32)
+    half = np.float32(0.5)
+    for y in range(height):
+        holes = 0
         for x in range(width):
-            if not covered[y, x]:
-                cx, cy = x // 2, y // 2
-                nx = min(max(cx + (1 if x % 2 else -1), 0), w - 1)
-                ny = min(max(cy + (1 if y % 2 else -1), 0), h - 1)
-                p, q = scratch[cy * w + cx], scratch[cy * w + nx]
-                r, s = scratch[ny * w + cx], scratch[ny * w + nx]
-                for k in range(4):
-                    mixed = np.float32(0.0625) * (np.float32(9) * p[k] + np.float32(3) * (q[k] + r[k]) + s[k])
-                    if k < 3:
-                        rgb[y, x, k] = np.uint8(mixed + np.float32(0.5))
-                    else:
-                        depth[y, x] = mixed
+            holes += kinds[y, x] == 2
+        if holes == 0:
+            continue
+        _from_above(levels, 0, means[0], y, blend, red)
+        _from_above(levels, 0, means[1], y, blend, green)
+        _from_above(levels, 0, means[2], y, blend, blue)
+        _from_above(levels, 0, means[3], y, blend, far)
+        for x in range(width):
+            word = (
+                np.uint32(np.int32(red[x] + half))
+                | (np.uint32(np.int32(green[x] + half)) << np.uint32(8))
+                | (np.uint32(np.int32(blue[x] + half)) << np.uint32(16))
+            )
+            hole = kinds[y, x] == 2
+            depth = far[x] if far[x] > _ZERO else UNKNOWN
+            words[y, x] = word if hole else words[y, x]
+            z[y, x] = depth if hole else z[y, x]

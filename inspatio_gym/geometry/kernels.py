@@ -33,7 +33,7 @@ Ref: layers after Shade et al., "Layered depth images" (SIGGRAPH 1998).
 import numpy as np
 from numba import njit
 
-from inspatio_gym.geometry.inpaint import fill, pyramid_cells
+from inspatio_gym.geometry.inpaint import fill, pyramid_levels
 
 EMPTY = np.float32(1e30)  # z of a pixel that nothing covers
 NEAR = np.float32(1e-3)  # scene units; closer points are behind the lens
@@ -345,13 +345,13 @@ def resolve(front_z, back_z, depth, rgbx, plan, cameras, first, last, words, out
             stride, start = np.int32(plan[kind, 1]), np.int32(plan[kind, 2])
             right, bottom = np.float32(plan[kind, 1] - 1), np.float32(plan[kind, 0] - 1)
             one_right, one_down = np.uint64(1), np.uint64(stride)
-            m6, m7, m8, b2 = cameras[kind, 6], cameras[kind, 7], cameras[kind, 8], cameras[kind, 11]
+            b2 = cameras[kind, 11]
             i0, i3, i6 = cameras[kind, 12], cameras[kind, 15], cameras[kind, 18]
             r0 = cameras[kind, 13] * row + cameras[kind, 14]
             r1 = cameras[kind, 16] * row + cameras[kind, 17]
             r2 = cameras[kind, 19] * row + cameras[kind, 20]
             t0, t1, t2 = cameras[kind, 21], cameras[kind, 22], cameras[kind, 23]
-            for turn in range(2):
+            for _ in range(2):
                 for x in range(x0, x1):  # where in the layer
                     column = np.float32(np.int64(x))
                     z = zs[x]
@@ -430,9 +430,9 @@ def fuse(words, z, kinds, front, moving, plan, back, back_rgbx):
             if kinds[y, x] != 0:
                 continue
             i, j = x - pad_x, y - pad_y
-            if 0 <= i < front.shape[1] and 0 <= j < front.shape[0]:
-                if z[y, x] <= front[j, i] * (BESIDE if moving[j, i] else CLEARLY):
-                    continue
+            inside = 0 <= i < front.shape[1] and 0 <= j < front.shape[0]
+            if inside and z[y, x] <= front[j, i] * (BESIDE if moving[j, i] else CLEARLY):
+                continue
             if back[y, x] > 0 and z[y, x] >= back[y, x] * TIE:
                 continue
             back[y, x] = z[y, x]
@@ -463,21 +463,27 @@ def fuse_frame(seen, rgbx, pose, lens, target, padded, front, moving, plan, back
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _publish(words, out_z, kinds, rgb, depth, covered):
-    """Words to bytes; returns how many pixels nothing covers."""
-    pixels, bytes_, zs, seen = words.size, rgb.reshape(-1), out_z.reshape(-1), kinds.reshape(-1)
-    flat, flat_depth, flat_covered = words.reshape(-1), depth.reshape(-1), covered.reshape(-1)
+def _any_hole(kinds):
     holes = 0
-    for i in range(pixels):
-        word = flat[i]
-        bytes_[3 * i] = np.uint8(word & np.uint32(255))
-        bytes_[3 * i + 1] = np.uint8((word >> np.uint32(8)) & np.uint32(255))
-        bytes_[3 * i + 2] = np.uint8((word >> np.uint32(16)) & np.uint32(255))
-    for i in range(pixels):
-        flat_depth[i] = zs[i]
-        flat_covered[i] = seen[i] < 2
-        holes += seen[i] == 2
-    return holes
+    for kind in kinds.reshape(-1):
+        holes += kind == 2
+    return holes > 0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _publish(words, out_z, kinds, rgb, depth, covered):
+    """The finished view as a block has it: bytes, z and whether it was measured."""
+    height, width = out_z.shape
+    flat_words, flat = words.reshape(-1), rgb.reshape(-1)
+    for i in range(height * width):
+        word = flat_words[i]
+        flat[3 * i] = np.uint8(word & np.uint32(255))
+        flat[3 * i + 1] = np.uint8((word >> np.uint32(8)) & np.uint32(255))
+        flat[3 * i + 2] = np.uint8((word >> np.uint32(16)) & np.uint32(255))
+    for y in range(height):
+        for x in range(width):
+            depth[y, x] = out_z[y, x]
+            covered[y, x] = kinds[y, x] < 2
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -490,7 +496,9 @@ def render_worlds(first, last, slots, targets, poses, pinholes, depths, rgbxs, c
     out_z = np.empty((height, width), np.float32)
     kinds = np.empty((height, width), np.uint8)
     cameras = np.empty((2, 25), np.float32)
-    pyramid = np.empty((pyramid_cells(height, width) + 1, 6), np.float32)
+    levels = pyramid_levels(height, width)
+    cells = levels[-1, 2]
+    means, weights, shares = np.empty((4, cells), np.float32), np.empty(cells, np.float32), np.empty(cells, np.float32)
     padded = np.empty(4)
     for world in range(first, last):
         slot = slots[world]
@@ -506,5 +514,6 @@ def render_worlds(first, last, slots, targets, poses, pinholes, depths, rgbxs, c
         clear_border(front_z)
         clear_border(back_z)
         resolve(front_z, back_z, depths[slot], rgbxs[slot], plan, cameras, 0, height, words, out_z, kinds)
-        if _publish(words, out_z, kinds, rgb[world], depth[world], covered[world]):
-            fill(rgb[world], depth[world], covered[world], pyramid)
+        if _any_hole(kinds):
+            fill(words, out_z, kinds, levels, means, weights, shares)
+        _publish(words, out_z, kinds, rgb[world], depth[world], covered[world])
