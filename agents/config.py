@@ -1,0 +1,179 @@
+"""What the commands can be told: typed, light to import, and the source of their `--help`.
+
+`WorldConfig` says which world; the commands' configurations extend it. A field's docstring is its option's help.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from inspatio_gym.agents.recipes import RECIPES, PPORecipe, Recipe, RecurrentPPORecipe, SACRecipe, recipe_from_json
+
+Algorithm = Literal["ppo", "sac", "recurrent-ppo"]
+
+# Start states are drawn from seeds, and these ranges do not meet: nothing is evaluated where it was trained.
+TRAINING_SEEDS = range(0, 1_000_000_000)
+VALIDATION_SEEDS = range(1_000_000_000, 2_000_000_000)  # during the training, to pick the best policy
+EVALUATION_SEEDS = range(2_000_000_000, 3_000_000_000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldConfig:
+    """Which world, in the words of the environment's keyword arguments."""
+
+    env: str = "InSpatio-v0"
+    """Id of the environment."""
+    video: tuple[Path, ...] = ()
+    """Video files; each becomes a scene on first use, and every episode draws one of them."""
+    scene: tuple[str, ...] = ()
+    """Bundled scenes ("room", "street") or scene folders instead of videos; "room" if neither is given."""
+    model: str = "auto"
+    """World model: "auto" takes the best one whose weights and device are there; "warp" needs no weights."""
+    task: str = "explore"
+    """What is asked of the agent."""
+    control: Literal["free", "rotation", "discrete", "time"] = "free"
+    """What the agent sets: camera and time, where to look, one of the named moves, or time alone."""
+    time_control: bool = False
+    """Let rotation and discrete control set time too."""
+    mount: Literal["source", "world"] = "source"
+    """Ride the recorded camera, or move in the first camera's frame."""
+    size: tuple[int, int] = (48, 80)
+    """Height and width of the observation in pixels; most of a training's time goes by its area."""
+    frames_per_step: int = 12
+    """Frames that an action is held for."""
+    max_episode_steps: int = 250
+    """Steps after which an episode is cut."""
+
+    def world(self) -> dict[str, Any]:
+        """The keyword arguments of `gymnasium.make` and `make_vec`, as JSON values, `env` and `max_episode_steps` too.
+
+        Raises ValueError if both videos and scenes are given.
+        """
+        if self.video and self.scene:
+            raise ValueError("expected videos or scenes, got both: pass --video or --scene")
+        chosen = {f.name: getattr(self, f.name) for f in fields(WorldConfig)}
+        chosen["id"] = chosen.pop("env")
+        chosen["size"] = list(self.size)
+        chosen["video"] = [str(path) for path in self.video] or None
+        chosen["scene"] = None if self.video else list(self.scene) or ["room"]
+        return chosen
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(WorldConfig):
+    """Train an agent with Stable-Baselines3.
+
+    inspatio-gym train --algo ppo --video clip.mp4 --run runs/clip --steps 200000
+    inspatio-gym train --run runs/clip --resume               goes on after a stop, with what was asked for then
+    inspatio-gym evaluate --policy runs/clip                  compares it with random, scripted and constant ones
+    tensorboard --logdir runs/clip                            returns, the task's metrics, steps/s, videos
+
+    The run's folder holds config.json, checkpoints/, policy.safetensors (the best by validation), progress.jsonl and
+    tensorboard/. Ctrl-C stops after writing a checkpoint.
+    """
+
+    algo: Algorithm = "ppo"
+    """Proximal policy optimisation, soft actor-critic, or PPO with a memory."""
+    run: Path = Path("runs/ppo")
+    """Folder for all that the run leaves; must be new unless --resume is given."""
+    resume: bool = False
+    """Go on from the run's last checkpoint. All other options come from the run, but --steps, --minutes and --device."""
+    steps: int = 200_000
+    """Steps of all worlds together, from the run's very beginning."""
+    minutes: float | None = None
+    """Stop after this many minutes even if steps remain; what falls with the steps then falls with the time."""
+    num_envs: int = 16
+    """Worlds that are stepped together."""
+    seed: int = 0
+    """Of the network's first weights, the actions and the start states."""
+    device: str = "auto"
+    """Where the agent's network computes: "cpu", "cuda", or "auto"."""
+    checkpoint_every: int = 20_000
+    """Steps between checkpoints."""
+    validate_every: int = 20_000
+    """Steps between validations, which pick the policy that is kept; 0 for none (the last one is kept)."""
+    validation_episodes: int = 16
+    """Episodes of each, from start states of their own."""
+    ppo: PPORecipe = field(default_factory=PPORecipe)
+    """Numbers of --algo ppo."""
+    sac: SACRecipe = field(default_factory=SACRecipe)
+    """Numbers of --algo sac."""
+    recurrent_ppo: RecurrentPPORecipe = field(default_factory=RecurrentPPORecipe)
+    """Numbers of --algo recurrent-ppo."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """The numbers of the chosen algorithm."""
+        return getattr(self, _field_of(self.algo))
+
+    def to_json(self) -> str:
+        """What `from_json` takes back."""
+        return json.dumps(asdict(self), indent=2, default=str)
+
+    @classmethod
+    def from_json(cls, text: str) -> "TrainConfig":
+        """Raises ValueError, KeyError or TypeError for anything but what `to_json` wrote."""
+        record = json.loads(text)
+        record |= {_field_of(algo): recipe_from_json(algo, record[_field_of(algo)]) for algo in RECIPES}
+        record |= {"video": tuple(map(Path, record["video"])), "scene": tuple(record["scene"])}
+        return cls(**{**record, "size": tuple(record["size"]), "run": Path(record["run"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """Compare a trained policy with simple agents, over start states that it was never trained on.
+
+    inspatio-gym evaluate --policy runs/clip
+    inspatio-gym evaluate --policy runs/clip --scene street --episodes 100 --json result.json
+
+    Every agent plays the same start states. The table gives each one's mean return with its 95% bootstrap interval and
+    the task's metrics: the policy; random actions; holding still; the best constant action (searched for on other start
+    states); and a scripted look-around.
+    """
+
+    policy: Path
+    """A run's folder, or a policy.safetensors."""
+    video: tuple[Path, ...] = ()
+    """Videos to play in instead of those of the training."""
+    scene: tuple[str, ...] = ()
+    """Scenes to play in instead of those of the training."""
+    episodes: int = 50
+    """Start states."""
+    seed: int = 0
+    """Picks another set of start states, disjoint from every training's."""
+    sampled: bool = False
+    """Let the policy draw its actions, instead of taking the most likely one."""
+    json: Path | None = None
+    """Write everything, each episode's return included, into this file too."""
+    device: str = "cpu"
+    """Where the policy computes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoConfig:
+    """The whole path in a few minutes: a video becomes a world, an agent is trained in it, and compared.
+
+    inspatio-gym demo
+    inspatio-gym demo --video clip.mp4
+
+    Leaves in the run's folder: trained_vs_random.mp4, learning_curve.png, report.md, policy.safetensors, tensorboard/.
+    """
+
+    video: Path | None = None
+    """A video to train in; the bundled room if none is given."""
+    run: Path = Path("runs/demo")
+    """Where the results go; results of an earlier demo there are replaced."""
+    minutes: float = 3.5
+    """Time for the training."""
+    steps: int = 300_000
+    """Steps after which the training ends even if time is left."""
+    episodes: int = 50
+    """Start states of the evaluation."""
+    seed: int = 0
+    """Of training and evaluation."""
+
+
+def _field_of(algo: str) -> str:
+    """The field of `TrainConfig` that holds the algorithm's recipe."""
+    return algo.replace("-", "_")

@@ -1,0 +1,119 @@
+"""The numbers of each training algorithm, and why; `inspatio-gym train` offers every field as an option.
+
+A step is one action held for `frames_per_step` frames, about half a second of the world. Frames are small and worlds
+are cheap, so the recipes are made for a few CPU cores: many worlds, a small network, few passes over the data.
+Every rate that "falls" does so linearly, from the given value to zero at the last step of the training.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What looks at an observation; see `inspatio_gym.agents.features`."""
+
+    patch: int = 8
+    """Side of the square patches that the first layer cuts the image into, in pixels: one look at every pixel, which
+    costs half of overlapping windows on a CPU."""
+    channels: tuple[int, ...] = (32, 32)
+    """Channels of the layers: the first sees patches, each further one halves the grid."""
+    image_features: int = 128
+    """Features of the image, colour and depth together."""
+    state_features: int = 64
+    """Features of pose, time and what the task adds."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the layers above, of the actor and of the critic each."""
+
+
+@dataclass(frozen=True, slots=True)
+class PPORecipe:
+    """Proximal policy optimisation (Schulman et al. 2017)."""
+
+    learning_rate: float = 7e-4
+    """Of Adam; falls. Higher than the usual 3e-4, because the trainings are short."""
+    n_steps: int = 64
+    """Steps of every world between two updates."""
+    batch_size: int = 256
+    """Steps in a minibatch."""
+    n_epochs: int = 4
+    """Passes over the collected steps; the usual 10 would leave most of the time to the network."""
+    gamma: float = 0.97
+    """Discount a step: what comes within about 30 steps counts."""
+    gae_lambda: float = 0.95
+    """Of generalised advantage estimation."""
+    clip_range: float = 0.2
+    """How far an update may move an action's probability."""
+    ent_coef: float = 0.0
+    """Weight of the entropy; the Gaussian's own width keeps enough of it."""
+    vf_coef: float = 0.5
+    """Weight of the critic's error."""
+    max_grad_norm: float = 0.5
+    """Longest gradient."""
+    log_std_init: float = -0.5
+    """Logarithm of the first standard deviation of an action's components, which live in [-1, 1]."""
+    network: Network = Network()
+
+
+@dataclass(frozen=True, slots=True)
+class RecurrentPPORecipe:
+    """PPO whose actor and critic remember by an LSTM: for tasks in which what was seen must be kept in mind."""
+
+    learning_rate: float = 5e-4
+    """Of Adam; falls."""
+    n_steps: int = 64
+    """Steps of every world between two updates, which is how far gradients reach back in time."""
+    batch_size: int = 256
+    """Steps in a minibatch."""
+    n_epochs: int = 3
+    """Passes over the collected steps."""
+    gamma: float = 0.97
+    """Discount a step."""
+    gae_lambda: float = 0.95
+    """Of generalised advantage estimation."""
+    clip_range: float = 0.2
+    """How far an update may move an action's probability."""
+    ent_coef: float = 0.0
+    """Weight of the entropy."""
+    vf_coef: float = 0.5
+    """Weight of the critic's error."""
+    max_grad_norm: float = 0.5
+    """Longest gradient."""
+    log_std_init: float = -0.5
+    """Logarithm of the first standard deviation of an action's components."""
+    lstm_hidden_size: int = 128
+    """Width of the memory, of the actor and of the critic each."""
+    network: Network = Network()
+
+
+@dataclass(frozen=True, slots=True)
+class SACRecipe:
+    """Soft actor-critic (Haarnoja et al. 2018): fewer steps, more computing for each; continuous control only."""
+
+    learning_rate: float = 3e-4
+    """Of Adam, for actor, critic and temperature."""
+    buffer_size: int = 30_000
+    """Steps remembered; at 48x80 pixels a step takes 54 kB, once as it was and once as it became."""
+    learning_starts: int = 1_000
+    """Random steps before the first update."""
+    batch_size: int = 128
+    """Steps in a minibatch."""
+    gradient_steps: int = 4
+    """Updates after one step of all worlds."""
+    gamma: float = 0.97
+    """Discount a step."""
+    tau: float = 0.005
+    """How far the target critic follows the critic with each update."""
+    network: Network = Network()
+
+
+Recipe = PPORecipe | SACRecipe | RecurrentPPORecipe
+RECIPES: dict[str, type[Recipe]] = {"ppo": PPORecipe, "sac": SACRecipe, "recurrent-ppo": RecurrentPPORecipe}
+
+
+def recipe_from_json(algo: str, values: dict[str, Any]) -> Recipe:
+    """The recipe whose `asdict` went through JSON. Raises KeyError or TypeError for another."""
+    network: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values["network"].items()
+    }
+    return RECIPES[algo](**{**values, "network": Network(**network)})

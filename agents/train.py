@@ -1,0 +1,133 @@
+"""Train an agent with Stable-Baselines3 in worlds made of videos.
+
+    WorldConfig -> InSpatioVectorEnv -> Sb3VecEnv -> VecMonitor -> PPO | SAC | RecurrentPPO
+                                                                      |  a Watch: log, checkpoints, validation, end
+    the run's folder: config.json, checkpoints/, policy.safetensors, progress.jsonl, tensorboard/
+
+What a run leaves is whole at every moment: kill it, and `--resume` goes on from the last checkpoint.
+"""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from inspatio_gym.agents.algorithms import make_algorithm
+from inspatio_gym.agents.checkpoint import last_checkpoint, load_checkpoint
+from inspatio_gym.agents.config import TRAINING_SEEDS, TrainConfig
+from inspatio_gym.agents.evaluate import make_worlds
+from inspatio_gym.agents.files import written_whole
+from inspatio_gym.agents.log import RunLog
+from inspatio_gym.agents.policy import Card
+from inspatio_gym.agents.watch import Budget, Watch
+from inspatio_gym.envs.sb3 import to_sb3
+from inspatio_gym.extras import extra
+
+with extra("agents"):
+    from stable_baselines3.common.logger import Logger
+    from stable_baselines3.common.vec_env import VecMonitor
+
+CONFIG_FILE = "config.json"
+
+
+def train(config: TrainConfig) -> Path:
+    """Train as `config` says; returns the run's folder. Progress goes to standard error.
+
+    Raises ValueError for a folder that is taken (or, with `resume`, holds no run) and for worlds or numbers that do not
+    fit; KeyboardInterrupt after Ctrl-C, when a checkpoint is written.
+    """
+    config = open_run(config)
+    world = config.world()
+    envs = make_worlds(world, config.num_envs)
+    budget = Budget(config.steps, None if config.minutes is None else 60 * config.minutes)
+    worlds = VecMonitor(to_sb3(envs))
+    try:
+        algorithm = make_algorithm(
+            config.recipe, worlds, remaining=budget.remaining, seed=config.seed, device=config.device
+        )
+        checkpoint = last_checkpoint(config.run / "checkpoints")
+        progress = load_checkpoint(checkpoint, algorithm) if checkpoint else {}
+        draw = np.random.default_rng([config.seed, algorithm.num_timesteps])
+        # Seeds the worlds too, world k with the number + k.
+        algorithm.set_random_seed(int(draw.integers(TRAINING_SEEDS.start, TRAINING_SEEDS.stop - config.num_envs)))
+
+        log = RunLog(config.run, steps=algorithm.num_timesteps)
+        algorithm.set_logger(Logger(str(config.run), [log]))
+        card = Card(
+            config.algo,
+            config.recipe,
+            world,
+            envs.single_observation_space,
+            envs.single_action_space,
+            algorithm.num_timesteps,
+            config.seed,
+        )
+        watch = Watch(config, card, log, budget, progress)
+        with _stops_gently(watch):
+            try:
+                if algorithm.num_timesteps < config.steps:
+                    algorithm.learn(config.steps - algorithm.num_timesteps, watch, reset_num_timesteps=False)
+            finally:
+                watch.close()
+                log.close()
+    finally:
+        worlds.close()
+    if watch.stopped:
+        raise KeyboardInterrupt(
+            f"stopped after {algorithm.num_timesteps:,} steps; go on with: inspatio-gym train --run {config.run} --resume"
+        )
+    return config.run
+
+
+def open_run(config: TrainConfig) -> TrainConfig:
+    """Make the run's folder, or take up the run that is there; returns the configuration to train by.
+
+    A resumed run keeps what it was begun with, but for the device, the minutes, and `steps` if they are more. Raises
+    ValueError for a folder that is not as expected.
+    """
+    file = config.run / CONFIG_FILE
+    if config.resume:
+        if not file.is_file():
+            raise ValueError(
+                f"expected a run to resume in {str(config.run)!r}, got no {CONFIG_FILE}: leave --resume out"
+            )
+        try:
+            begun = TrainConfig.from_json(file.read_text(encoding="utf-8"))
+        except (KeyError, TypeError, ValueError) as problem:
+            raise ValueError(
+                f"expected the configuration of a run of this version in {file}, got {problem}: begin a new run"
+            ) from problem
+        steps = max(begun.steps, config.steps)
+        config = replace(begun, run=config.run, steps=steps, minutes=config.minutes, device=config.device)
+    elif config.run.exists() and (not config.run.is_dir() or any(config.run.iterdir())):
+        raise ValueError(
+            f"expected a new folder for the run, got {str(config.run)!r}, which is there: pass --resume to go on with it, "
+            "or another --run"
+        )
+    with written_whole(file) as partial:
+        partial.write_text(config.to_json() + "\n", encoding="utf-8")
+    return config
+
+
+@contextmanager
+def _stops_gently(watch: Watch) -> Iterator[None]:
+    """Let Ctrl-C end the training at the next step, with a checkpoint; a second one ends it at once."""
+
+    def stop(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        watch.stopped = True
+        print("\nstopping: writing a checkpoint (Ctrl-C again to stop without) ...", file=sys.stderr)
+
+    try:
+        before = signal.signal(signal.SIGINT, stop)
+    except ValueError:  # not the main thread, which alone gets signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
