@@ -7,6 +7,7 @@ view = scene.view((96, 160))      # at the size somebody looks at
 
 from inspatio_gym.scenes.anchor import anchor
 from inspatio_gym.scenes.errors import CacheError, GeometryWarning, SceneError, VideoError
+from inspatio_gym.scenes.footage import save_video
 from inspatio_gym.scenes.scene import Scene, SceneGeometry, load_scene, sample_names, sample_path
 from inspatio_gym.scenes.store import SceneWriter
 from inspatio_gym.scenes.view import SceneView
@@ -24,4 +25,5 @@ __all__ = [
     "load_scene",
     "sample_names",
     "sample_path",
+    "save_video",
 ]

@@ -12,7 +12,7 @@ import contextlib
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,34 @@ class FootageWriter:
         """Close without caring for what the file holds."""
         with contextlib.suppress(OSError, ValueError):
             self._file.close()
+
+
+def save_video(path: str | Path, frames: Iterable[Rgb], fps: float) -> Path:
+    """Write `frames`, equal (H, W, 3) uint8, as an H.264 file, whole or not at all; returns its path.
+
+    An odd last row or column is left out, as the codec has none. Raises ValueError for no frames.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    film: FootageWriter | None = None
+    try:
+        for frame in frames:
+            even = frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]
+            if film is None:
+                rate = Fraction(fps).limit_denominator(1001)
+                film = FootageWriter(partial, fps=rate, size=(even.shape[0], even.shape[1]), form="rgb24")
+            film.write(even)
+        if film is None:
+            raise ValueError(f"expected frames to write into {path}, got none")
+        film.close()
+        partial.replace(path)
+    except BaseException:
+        if film is not None:
+            film.abandon()
+        partial.unlink(missing_ok=True)
+        raise
+    return path
 
 
 class Footage:

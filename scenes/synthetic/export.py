@@ -5,13 +5,11 @@ write_video(street(1), "clip.mp4")      # frames alone, for whoever must find th
 """
 
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
-from inspatio_gym.scenes import Scene, SceneGeometry, SceneWriter
-from inspatio_gym.scenes.footage import FootageWriter
+from inspatio_gym.scenes import Scene, SceneGeometry, SceneWriter, save_video
 from inspatio_gym.scenes.synthetic.rooms import room
 from inspatio_gym.scenes.synthetic.streets import street
 from inspatio_gym.scenes.synthetic.world import SyntheticWorld
@@ -84,9 +82,8 @@ def write_scene(
 
 def write_video(world: SyntheticWorld, path: str | Path, size: Size = SAMPLE_SIZE, *, samples: int = 2) -> Path:
     """Film a world along its path into an H.264 file, even (height, width), and give back its path."""
-    path = Path(path)
-    film = FootageWriter(path, fps=Fraction(world.fps).limit_denominator(1001), size=size, form="rgb24")
-    for k in range(world.num_frames):
-        film.write(world.render(world.path(k / world.fps), k / world.fps, size, samples=samples).rgb)
-    film.close()
-    return path
+    frames = (
+        world.render(world.path(k / world.fps), k / world.fps, size, samples=samples).rgb
+        for k in range(world.num_frames)
+    )
+    return save_video(path, frames, world.fps)
