@@ -28,7 +28,7 @@ CONTROLS = ("free", "rotation", "discrete", "time")
 # float32 arithmetic may leave a squashed action this far outside [-1, 1]; it is clipped without complaint.
 TOLERANCE = 1e-6
 # What discrete control offers: the seven components of each move. The camera holds still in the last three.
-MOVES = {
+MOVES: dict[str, tuple[int, ...]] = {
     "play": (0, 0, 0, 0, 0, 0, 1),
     "right": (1, 0, 0, 0, 0, 0, 1),
     "left": (-1, 0, 0, 0, 0, 0, 1),
@@ -43,7 +43,7 @@ MOVES = {
     "roll_right": (0, 0, 0, 0, 0, 1, 1),
     "roll_left": (0, 0, 0, 0, 0, -1, 1),
 }
-TIME_MOVES = {"pause": (0, 0, 0, 0, 0, 0, 0), "reverse": (0, 0, 0, 0, 0, 0, -1)}
+TIME_MOVES: dict[str, tuple[int, ...]] = {"pause": (0, 0, 0, 0, 0, 0, 0), "reverse": (0, 0, 0, 0, 0, 0, -1)}
 
 
 class Control(Protocol):

@@ -73,7 +73,7 @@ class InSpatioEnv(gym.Env[Observation, Any]):
     * v0: first version
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "human"], "render_fps": 10}
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "human"], "render_fps": 10}  # type: ignore[misc]
 
     def __init__(self, video: Any = None, *, render_mode: str | None = None, **arguments: Any):
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
@@ -83,7 +83,7 @@ class InSpatioEnv(gym.Env[Observation, Any]):
         self.render_mode = render_mode
         self.stage = Stage({"video": video, **arguments}, every_frame=render_mode == "human")
         self.action_space = self.stage.control.space
-        self.observation_space = self.stage.observation_space
+        self.observation_space = self.stage.observation_space  # type: ignore[assignment]
         self._slot = Slot(self.stage)
         self._window = Window(self.stage.model.render_size) if render_mode == "human" else None
 
@@ -101,7 +101,7 @@ class InSpatioEnv(gym.Env[Observation, Any]):
         request = slot.begin(self.np_random, options)
         sessions, blocks = stage.model.start([slot.place.scene], [slot.key], [request])
         slot.session = sessions[0]
-        out = self._empty_observation()
+        out = self.stage.empty_observation()
         info = slot.observe_first(blocks[0], self._sight(), out)
         if self._window:
             self._window.show(blocks[0].rgb[-1:], slot.clock.fps)
@@ -117,13 +117,13 @@ class InSpatioEnv(gym.Env[Observation, Any]):
             raise ResetNeeded("expected reset() before step(), got step(): call env.reset(seed=...) first")
         request = slot.plan(*self.stage.control.read(action))
         block = self.stage.model.step([slot.session], [request])[0]
-        out = self._empty_observation()
+        out = self.stage.empty_observation()
         reward, terminated, truncated, info = slot.observe(block, self._sight(), out)
         if self._window:
             self._window.show(block.rgb, slot.clock.fps)
         return out, reward, terminated, truncated, info
 
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> NDArray[np.uint8] | None:
         """The last frame, uint8 (H, W, 3) at `render_size`, a fresh array; None in mode "human", which shows by itself."""
         if self.render_mode is None:
             gym.logger.warn(
@@ -150,7 +150,7 @@ class InSpatioEnv(gym.Env[Observation, Any]):
         task or schema.
         """
         self._slot.restore(snapshot, self.np_random)
-        out = self._empty_observation()
+        out = self.stage.empty_observation()
         self._slot.write_observation(out)
         return out
 
@@ -163,6 +163,3 @@ class InSpatioEnv(gym.Env[Observation, Any]):
         slot = self._slot
         frame, c2w = slot.view
         return self.stage.look([slot.place], [frame], c2w[None])[0]
-
-    def _empty_observation(self) -> Observation:
-        return {name: np.empty(space.shape, space.dtype) for name, space in self.observation_space.items()}

@@ -53,6 +53,10 @@ class Slot:
     def __init__(self, stage: "Stage"):
         self.stage = stage
         self.task = stage.make_task()
+        self.place: Place
+        self.clock: Clock
+        self.rig: CameraRig
+        self._outside: int
         self.session: Any = None
         self.block: Block | None = None
 

@@ -119,6 +119,13 @@ class Stage:
         self.scenes = find_scenes(config)
         self.places = {scene.digest: Place(scene, self.size) for scene in self.scenes}
 
+    def empty_observation(self, *batch: int) -> dict[str, NDArray[Any]]:
+        """Fresh arrays for a world's observation to be written into; `batch` worlds, if given."""
+        return {
+            name: np.empty((*batch, *(part.shape or ())), part.dtype or np.float32)
+            for name, part in self.observation_space.spaces.items()
+        }
+
     @property
     def signature(self) -> dict[str, Any]:
         """What a snapshot must agree with, beside its scene."""

@@ -36,7 +36,7 @@ class InSpatioVectorEnv(VectorEnv[Arrays, Any, NDArray[Any]]):
     other arguments are those of `InSpatioEnv`. Raises ValueError or TypeError for arguments out of range.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {
+    metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
         "render_modes": ["rgb_array"],
         "render_fps": 10,
         "autoreset_mode": AutoresetMode.NEXT_STEP,
@@ -74,7 +74,7 @@ class InSpatioVectorEnv(VectorEnv[Arrays, Any, NDArray[Any]]):
         """What each component of an action sets, or each move of discrete control does."""
         return self.stage.control.names
 
-    @property
+    @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
         """The generator of each world."""
         self._seed([None] * self.num_envs)
@@ -102,10 +102,10 @@ class InSpatioVectorEnv(VectorEnv[Arrays, Any, NDArray[Any]]):
             raise ValueError(f"expected {self.num_envs} seeds, one for each world, got {len(seeds)}")
         chosen = [int(k) for k in np.flatnonzero(mask)]
         self._seed([s if mask[k] else None for k, s in enumerate(seeds or [None] * self.num_envs)])
-        observations = self._empty_observations()
+        observations = self.stage.empty_observation(self.num_envs)
         infos = self._begin(chosen, options, observations)
         for k in np.flatnonzero(~mask):
-            self._slots[k].write_observation(_row(observations, k))
+            self._slots[k].write_observation(_row(observations, int(k)))
         return observations, gather(infos, self.num_envs)
 
     def step(self, actions: Any) -> Results:
@@ -125,7 +125,7 @@ class InSpatioVectorEnv(VectorEnv[Arrays, Any, NDArray[Any]]):
         blocks = self.stage.model.step([slot.session for slot in slots], requests) if slots else []
         sights = self._look(slots)
 
-        observations = self._empty_observations()
+        observations = self.stage.empty_observation(self.num_envs)
         rewards = np.zeros(self.num_envs)
         terminations, truncations = np.zeros(self.num_envs, np.bool_), np.zeros(self.num_envs, np.bool_)
         infos: dict[int, dict[str, Any]] = {}
@@ -193,12 +193,6 @@ class InSpatioVectorEnv(VectorEnv[Arrays, Any, NDArray[Any]]):
                 f"expected a first reset of all worlds, got a mask without {unborn}: call envs.reset() first"
             )
         return mask
-
-    def _empty_observations(self) -> Arrays:
-        return {
-            name: np.empty((self.num_envs, *space.shape), space.dtype)
-            for name, space in self.single_observation_space.items()
-        }
 
 
 def _row(arrays: Arrays, k: int) -> Arrays:

@@ -62,7 +62,7 @@ def test_rewards_add_up_to_the_surface_explored(box):
     costs = COLLISION * info["collisions"] + OUTSIDE * outside
     assert total == pytest.approx(gained - costs)
     assert gained > 0
-    assert info["explored"] == round(info["explored_fraction"] * surface_cells(box).count)
+    assert info["explored"] == round(info["explored_fraction"] * surface_cells(box).number)
 
 
 def test_surface_pays_once(box):
@@ -121,10 +121,10 @@ def test_cells_are_static_near_surface_alone(box):
     cells = surface_cells(box)
     frames, height, width = box.survey_depth.shape
     of_point = cells.of_point.reshape(frames, height, width)
-    assert set(np.unique(of_point)) == set(range(-1, cells.count))
+    assert set(np.unique(of_point)) == set(range(-1, cells.number))
     assert (of_point[:, -3:, :5] == -1).all()  # the moving square
     assert (of_point[:, : height // 2] >= 0).all()
-    assert 50 < cells.count < of_point.size / 20  # many points share a cell
+    assert 50 < cells.number < of_point.size / 20  # many points share a cell
 
 
 def test_the_same_surface_is_the_same_cell_from_everywhere(box):

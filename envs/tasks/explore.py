@@ -44,13 +44,13 @@ class Explore:
 
     def reset(self, moment: Moment, rng: np.random.Generator) -> None:
         self._cells = surface_cells(moment.scene)
-        self._seen = np.zeros(self._cells.count, np.bool_)
+        self._seen = np.zeros(self._cells.number, np.bool_)
         self._explored = self._collisions = 0
         self._path_length = self._rotation_deg = 0.0
         self._look(moment)
 
     def step(self, moment: Moment) -> tuple[float, bool]:
-        reward = 100.0 * self._look(moment) / max(self._cells.count, 1)
+        reward = 100.0 * self._look(moment) / max(self._cells.number, 1)
         self._path_length += moment.moved
         self._rotation_deg += moment.turned_deg
         if moment.collided:
@@ -66,7 +66,7 @@ class Explore:
     def metrics(self) -> dict[str, float]:
         return {
             "explored": self._explored,
-            "explored_fraction": self._explored / max(self._cells.count, 1),
+            "explored_fraction": self._explored / max(self._cells.number, 1),
             "collisions": self._collisions,
             "path_length": self._path_length,
             "rotation_deg": self._rotation_deg,
@@ -82,7 +82,7 @@ class Explore:
 
     def restore(self, snapshot: Mapping[str, Any], scene: "Scene") -> None:
         self._cells = surface_cells(scene)
-        self._seen = np.unpackbits(snapshot["seen"], count=self._cells.count).astype(np.bool_)
+        self._seen = np.unpackbits(snapshot["seen"], count=self._cells.number).astype(np.bool_)
         self._explored = int(np.count_nonzero(self._seen))
         self._collisions = snapshot["collisions"]
         self._path_length, self._rotation_deg = snapshot["path_length"], snapshot["rotation_deg"]
@@ -99,10 +99,10 @@ class Explore:
 
 class Cells(NamedTuple):
     """The surface of a scene: `of_point`, int32 (F * h * w,), the cell of every point of `survey_depth`, or -1 for points
-    that move or lie farther than `MAX_DEPTH` median depths; `count`, how many cells there are."""
+    that move or lie farther than `MAX_DEPTH` median depths; `number`, how many cells there are."""
 
     of_point: NDArray[np.int32]
-    count: int
+    number: int
 
 
 @lru_cache(maxsize=32)
