@@ -2,7 +2,7 @@
 
     random            actions drawn uniformly
     hold still        the zero action: camera and time stand still (discrete control: "pause", or "play" without it)
-    constant          one action for ever; `constant_actions` lists those that are tried
+    constant          one action for ever; `constant_actions` and `neighbours` list those that are tried
     look around       scripted: sweeps the view left and right, up and down, by feedback from the observed pose
 
 An agent plays many worlds at once: `begin` says how many by their seeds, `act` maps observations with a batch axis N to
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Observations = dict[str, NDArray[Any]]
+SPEEDS = (1.0, 0.5, 0.2, 0.1, 0.05)  # at which a component of a constant action is tried
 
 
 class Agent(Protocol):
@@ -127,21 +128,38 @@ def heading_deg(pose: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.flo
     return np.degrees(np.arctan2(right, forward)), np.degrees(np.arcsin(np.clip(-down, -1, 1)))
 
 
-def constant_actions(space: gym.Space, names: Sequence[str], components: int = 3) -> list[Constant]:
-    """The constant actions that are tried, each with a name that says what it does.
+def constant_actions(space: gym.Space, names: Sequence[str]) -> list[Constant]:
+    """Constant actions to begin a search with, each with a name that says what it does.
 
-    Every move of a discrete space; of a box, zero and every action with at most `components` components at full or half
-    speed either way (the pairs and triples at full speed only), the others zero.
+    Every move of a discrete space; of a box, zero and every action with one or two components at full or half speed
+    either way (two at full speed only), the others zero.
     """
     if isinstance(space, gym.spaces.Discrete):
         return [Constant(index, f"constant: {names[index]}") for index in range(int(space.n))]
-    tried = [Constant(np.zeros(len(names), np.float32), "constant: nothing")]
-    for count in range(1, min(components, len(names)) + 1):
+    tried = [constant(np.zeros(len(names)), names)]
+    for count in range(1, min(2, len(names)) + 1):
         values = (1.0, -1.0, 0.5, -0.5) if count == 1 else (1.0, -1.0)
         for where in itertools.combinations(range(len(names)), count):
             for what in itertools.product(values, repeat=count):
-                action = np.zeros(len(names), np.float32)
+                action = np.zeros(len(names))
                 action[list(where)] = what
-                words = ", ".join(f"{names[i]} {value:+g}" for i, value in zip(where, what, strict=True))
-                tried.append(Constant(action, f"constant: {words}"))
+                tried.append(constant(action, names))
     return tried
+
+
+def neighbours(action: NDArray[Any], names: Sequence[str], component: int) -> list[Constant]:
+    """The constant actions that differ from `action`, of a box, in one component."""
+    values = [sign * size for size in SPEEDS for sign in (1.0, -1.0)]
+    found = []
+    for value in (0.0, *values):
+        if value != action[component]:
+            other = action.copy()
+            other[component] = value
+            found.append(constant(other, names))
+    return found
+
+
+def constant(action: NDArray[Any], names: Sequence[str]) -> Constant:
+    """The agent that repeats `action`, of a box, named by the components that are not zero."""
+    words = ", ".join(f"{name} {value:+g}" for name, value in zip(names, action.tolist(), strict=True) if value)
+    return Constant(action.astype(np.float32), f"constant: {words or 'nothing'}")

@@ -64,10 +64,10 @@ class WorldConfig:
 class TrainConfig(WorldConfig):
     """Train an agent with Stable-Baselines3.
 
-    inspatio-gym train --algo ppo --video clip.mp4 --run runs/clip --steps 200000
-    inspatio-gym train --run runs/clip --resume               goes on after a stop, with what was asked for then
-    inspatio-gym evaluate --policy runs/clip                  compares it with random, scripted and constant ones
-    tensorboard --logdir runs/clip                            returns, the task's metrics, steps/s, videos
+    $ inspatio-gym train --algo ppo --video clip.mp4 --run runs/clip --steps 200000
+    $ inspatio-gym train --run runs/clip --resume               goes on after a stop, with what was asked for then
+    $ inspatio-gym evaluate --policy runs/clip                  compares it with random, scripted and constant ones
+    $ tensorboard --logdir runs/clip                            returns, the task's metrics, steps/s, videos
 
     The run's folder holds config.json, checkpoints/, policy.safetensors (the best by validation), progress.jsonl and
     tensorboard/. Ctrl-C stops after writing a checkpoint.
@@ -121,23 +121,20 @@ class TrainConfig(WorldConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
+class EvaluateConfig(WorldConfig):
     """Compare a trained policy with simple agents, over start states that it was never trained on.
 
-    inspatio-gym evaluate --policy runs/clip
-    inspatio-gym evaluate --policy runs/clip --scene street --episodes 100 --json result.json
+    $ inspatio-gym evaluate --policy runs/clip
+    $ inspatio-gym evaluate --policy runs/clip --scene street --episodes 100 --json result.json
+    $ inspatio-gym evaluate --scene street --control discrete          the simple agents alone
 
     Every agent plays the same start states. The table gives each one's mean return with its 95% bootstrap interval and
-    the task's metrics: the policy; random actions; holding still; the best constant action (searched for on other start
-    states); and a scripted look-around.
+    the task's metrics: the policy; random actions; holding still; the best constant action (candidates are searched for
+    on other start states, the best of them on these is shown, which favours it); and a scripted look-around.
     """
 
-    policy: Path
-    """A run's folder, or a policy.safetensors."""
-    video: tuple[Path, ...] = ()
-    """Videos to play in instead of those of the training."""
-    scene: tuple[str, ...] = ()
-    """Scenes to play in instead of those of the training."""
+    policy: Path | None = None
+    """A run's folder, or a policy.safetensors. The world is then that of its training, but for --video and --scene."""
     episodes: int = 50
     """Start states."""
     seed: int = 0
@@ -154,8 +151,8 @@ class EvaluateConfig:
 class DemoConfig:
     """The whole path in a few minutes: a video becomes a world, an agent is trained in it, and compared.
 
-    inspatio-gym demo
-    inspatio-gym demo --video clip.mp4
+    $ inspatio-gym demo
+    $ inspatio-gym demo --video clip.mp4
 
     Leaves in the run's folder: trained_vs_random.mp4, learning_curve.png, report.md, policy.safetensors, tensorboard/.
     """

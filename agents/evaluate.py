@@ -1,112 +1,211 @@
-"""Play agents over the same start states and compare their returns.
+"""Compare a trained policy with simple agents over the same start states, which no training has seen.
 
-    play(envs, agent, seeds)        one episode from each seed, all worlds at once -> Episodes
-    best_constant(envs, seeds)      the constant action with the highest mean return, found by halving the field
-    compare(envs, agents, seeds)    -> rows of the table
+    search(world)                the most rewarding constant actions, found on the validation's start states
+    compare(world, agents, ...)  every agent plays every start state of the evaluation -> Comparison: rows, table, JSON
 
-A start state is what `reset(seed=...)` draws: scene, moment and pose. The seeds of `config.EVALUATION_SEEDS` are never
-used by a training, those of `config.TRAINING_SEEDS` choose the constant action.
+Who is compared: the policy; random actions; holding still; the best constant action; a scripted look-around. The search
+for a constant tries coarse actions and then refines the best one component by component; the `FINALISTS` best all play
+the start states of the evaluation, and the best of them *there* stands in the table. That choice favours the constant:
+it is picked by the very returns that it is judged by, the policy is not.
 """
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
-from gymnasium.vector import VectorEnv
-from numpy.typing import NDArray
 
-from inspatio_gym.agents.baselines import Agent
-from inspatio_gym.agents.statistics import Interval, bootstrap
+from inspatio_gym.agents.baselines import Agent, Constant, LookAround, Random, constant_actions, hold_still, neighbours
+from inspatio_gym.agents.config import EVALUATION_SEEDS, VALIDATION_SEEDS, EvaluateConfig, WorldConfig
+from inspatio_gym.agents.episodes import Episodes, make_worlds, play
+from inspatio_gym.agents.files import written_whole
+from inspatio_gym.agents.progress import Progress
 
-# Numbers in every info that are no score of a task.
-NOT_METRICS = ("source_time", "coverage", "collision", "TimeLimit.truncated")
+WORLDS = 25  # stepped together
+SEARCH_EPISODES = 8  # of each constant action that is tried
+FINALISTS = 4
+TRAINED = "trained policy"
+CHOSEN_ANEW = {"video", "scene"}  # what of a policy's world may be changed
 
 
 @dataclass(frozen=True, slots=True)
-class Episodes:
-    """What one agent did from n start states.
+class Comparison:
+    """What all agents did from the same start states: the best constant action is the last row but one.
 
-    agent: its name. seeds: int64 (n,). returns: float64 (n,). lengths: int64 (n,), steps. metrics: the task's at the end
-    of each episode, float64 (n,) each.
+    world: the arguments of `gymnasium.make`. rows: one for each agent; the policy is the first if there is one.
     """
 
-    agent: str
-    seeds: NDArray[np.int64]
-    returns: NDArray[np.float64]
-    lengths: NDArray[np.int64]
-    metrics: dict[str, NDArray[np.float64]]
+    world: dict[str, Any]
+    rows: tuple[Episodes, ...]
 
     @property
-    def interval(self) -> Interval:
-        """Mean return and its 95% bootstrap interval."""
-        return bootstrap(self.returns)
+    def trained(self) -> Episodes | None:
+        """The policy's row."""
+        return next((row for row in self.rows if row.agent == TRAINED), None)
+
+    @property
+    def rival(self) -> Episodes:
+        """The best of random, holding still and the best constant action."""
+        return max(
+            (row for row in self.rows if row.agent not in (TRAINED, LookAround.name)),
+            key=lambda row: row.returns.mean(),
+        )
+
+    @property
+    def learned(self) -> bool:
+        """Whether the policy's interval lies above that of its best rival."""
+        return self.trained is not None and self.trained.interval.low > self.rival.interval.high
+
+    def table(self) -> list[list[str]]:
+        """A row of names, then one a row: agent, mean return, its 95% interval, steps, the task's metrics (means)."""
+        metrics = list(self.rows[0].metrics)
+        lines = [["agent", "return", "95% interval", "steps", *(name.replace("_", " ") for name in metrics)]]
+        for row in self.rows:
+            mean, low, high = row.interval
+            scores = [f"{row.metrics[name].mean():.3g}" for name in metrics]
+            lines.append([row.agent, f"{mean:.2f}", f"{low:.2f} to {high:.2f}", f"{row.lengths.mean():.1f}", *scores])
+        return lines
+
+    def verdict(self) -> str:
+        """One sentence: did the policy learn?"""
+        count, rival = len(self.rows[0].seeds), self.rival
+        if self.trained is None:
+            return f"The best of the simple agents is {rival.agent!r}."
+        gain = self.trained.returns.mean() - rival.returns.mean()
+        if self.learned:
+            return (
+                f"The trained policy's mean return is {gain:.2f} above that of the best of random, holding still and the "
+                f"best constant action ({rival.agent!r}); the 95% intervals over {count} start states are disjoint."
+            )
+        return (
+            f"The trained policy is not shown to be better than {rival.agent!r}: its mean return is {gain:+.2f} from it, "
+            f"and the 95% intervals over {count} start states overlap. Train it for longer."
+            if gain > 0 or self.trained.interval.high >= rival.interval.low
+            else f"The trained policy is worse than {rival.agent!r}, by {-gain:.2f}. Train it for longer."
+        )
+
+    def to_json(self) -> str:
+        """Everything, each episode's return included."""
+        agents = [
+            {
+                "agent": row.agent,
+                **row.interval._asdict(),
+                "returns": row.returns.tolist(),
+                "lengths": row.lengths.tolist(),
+                "metrics": {name: values.tolist() for name, values in row.metrics.items()},
+            }
+            for row in self.rows
+        ]
+        seeds = self.rows[0].seeds.tolist()
+        return json.dumps({"world": self.world, "seeds": seeds, "learned": self.learned, "agents": agents}, indent=1)
 
 
-def make_worlds(world: dict[str, Any], num_envs: int) -> VectorEnv:
-    """Worlds of the arguments that `WorldConfig.world` gives, in one process."""
-    return gym.make_vec(num_envs=num_envs, vectorization_mode="vector_entry_point", **world)
+def evaluate(config: EvaluateConfig) -> Comparison:
+    """Compare as `config` says and print the table.
 
-
-def play(envs: VectorEnv, agent: Agent, seeds: Sequence[int], frames: list[Any] | None = None) -> Episodes:
-    """One episode from each seed, in rounds of `envs.num_envs`; the agent begins anew with every round.
-
-    frames: a list that gets the observations of every step of the first round, a batch a step. Raises ValueError for
-    no seeds.
+    Raises ValueError for a policy, or options, that do not fit, FileNotFoundError where there is no policy.
     """
-    if not len(seeds):
-        raise ValueError("expected one or more start states, got none")
-    rounds = [
-        _round(envs, agent, seeds[i : i + envs.num_envs], frames if i == 0 else None)
-        for i in range(0, len(seeds), envs.num_envs)
+    policy, world = None, config.world()
+    if config.policy is not None:
+        from inspatio_gym.agents.policy import Trained, load_policy
+
+        loaded, card = load_policy(config.policy, config.device)
+        policy, world = Trained(loaded, sampled=config.sampled, name=TRAINED), _world_of(card.world, config)
+    result = compare(world, policy, episodes=config.episodes, seed=config.seed)
+    print(as_text(result.table()))
+    print(f"\n{result.verdict()}")
+    if config.json is not None:
+        with written_whole(config.json) as partial:
+            partial.write_text(result.to_json() + "\n", encoding="utf-8")
+    return result
+
+
+def compare(world: dict[str, Any], policy: Agent | None, *, episodes: int = 50, seed: int = 0) -> Comparison:
+    """All agents play the same start states, the `seed`-th set of `episodes` of them. world: see `WorldConfig.world`.
+
+    Raises ValueError for fewer than two episodes or more than there are start states.
+    """
+    seeds = EVALUATION_SEEDS[seed * episodes : (seed + 1) * episodes]
+    if episodes < 2 or len(seeds) < episodes:
+        raise ValueError(f"expected at least 2 episodes and a small seed, got {episodes} and {seed}: 50 and 0, say")
+    finalists = search(world)
+    envs = make_worlds(world, min(episodes, WORLDS))
+    try:
+        space, names = envs.single_action_space, envs.action_names  # type: ignore[attr-defined]
+        agents: list[Agent] = [
+            *([policy] if policy else []), Random(space), hold_still(space, names), *finalists, LookAround(space, names)
+        ]  # fmt: skip
+        bar = Progress("evaluating", len(agents), 0, "agents")
+        rows = []
+        for done, agent in enumerate(agents, 1):
+            rows.append(play(envs, agent, seeds))
+            bar.update(done)
+        bar.close()
+    finally:
+        envs.close()
+    constants = rows[-1 - len(finalists) : -1]
+    best = max(constants, key=lambda row: row.returns.mean())
+    return Comparison(world, (*rows[: -1 - len(finalists)], best, rows[-1]))
+
+
+def search(world: dict[str, Any]) -> list[Constant]:
+    """The `FINALISTS` constant actions with the highest mean return from start states of the validation, best first."""
+    envs = make_worlds(world, SEARCH_EPISODES)
+    seeds = VALIDATION_SEEDS[:SEARCH_EPISODES]
+    try:
+        space, names = envs.single_action_space, envs.action_names  # type: ignore[attr-defined]
+        components = len(names) if isinstance(space, gym.spaces.Box) else 0
+        coarse = constant_actions(space, names)
+        tried: dict[str, tuple[float, Constant]] = {}
+        bar = Progress("best constant", len(coarse) + 10 * components, 0, "actions")
+
+        def attempt(field: Sequence[Constant]) -> Constant:
+            for agent in field:
+                if agent.name not in tried:
+                    tried[agent.name] = float(play(envs, agent, seeds).returns.mean()), agent
+                    bar.update(len(tried))
+            return max(tried.values(), key=lambda scored: scored[0])[1]
+
+        best = attempt(coarse)
+        for component in range(components):
+            best = attempt(neighbours(best.action, names, component))
+        bar.close()
+    finally:
+        envs.close()
+    ranked = sorted(tried.values(), key=lambda scored: -scored[0])
+    return [agent for _, agent in ranked[:FINALISTS]]
+
+
+def as_text(table: list[list[str]]) -> str:
+    """A table for a terminal, the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in table
     ]
-    names = rounds[0].metrics
-    return Episodes(
-        agent.name,
-        np.concatenate([r.seeds for r in rounds]),
-        np.concatenate([r.returns for r in rounds]),
-        np.concatenate([r.lengths for r in rounds]),
-        {name: np.concatenate([r.metrics[name] for r in rounds]) for name in names},
-    )
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
-def _round(envs: VectorEnv, agent: Agent, seeds: Sequence[int], frames: list[Any] | None) -> Episodes:
-    """`play` for at most as many seeds as there are worlds; the worlds left over play along uncounted."""
-    count = len(seeds)
-    padded = [*seeds, *[seeds[-1]] * (envs.num_envs - count)]
-    observations, _ = envs.reset(seed=padded)  # type: ignore[arg-type]
-    agent.begin(padded)
-    going = np.arange(envs.num_envs) < count
-    returns, lengths = np.zeros(envs.num_envs), np.zeros(envs.num_envs, np.int64)
-    metrics: dict[str, NDArray[np.float64]] = {}
-    if frames is not None:
-        frames.append(observations)
-    while going.any():
-        observations, rewards, terminations, truncations, infos = envs.step(agent.act(observations))
-        if frames is not None:
-            frames.append(observations)
-        returns[going] += rewards[going]
-        lengths[going] += 1
-        ending = going & (terminations | truncations)
-        if ending.any():
-            for k in np.flatnonzero(ending):
-                last = {name: values[k] for name, values in infos.items() if not name.startswith("_")}
-                for name, value in metrics_of(last).items():
-                    metrics.setdefault(name, np.full(envs.num_envs, np.nan))[k] = value
-        going &= ~ending
-    return Episodes(
-        agent.name,
-        np.asarray(seeds, np.int64),
-        returns[:count],
-        lengths[:count],
-        {name: values[:count] for name, values in metrics.items()},
-    )
+def as_markdown(table: list[list[str]]) -> str:
+    """The same for a Markdown page."""
+    rule = ["---", *["---:"] * (len(table[0]) - 1)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (table[0], rule, *table[1:]))
 
 
-def metrics_of(info: dict[str, Any]) -> dict[str, float]:
-    """The numbers in one world's info that its task keeps."""
-    numbers = (bool, int, float, np.number, np.bool_)
-    return {
-        name: float(value) for name, value in info.items() if isinstance(value, numbers) and name not in NOT_METRICS
-    }
+def _world_of(trained_in: dict[str, Any], config: EvaluateConfig) -> dict[str, Any]:
+    """The policy's world, in other videos or scenes if `config` names some. Raises ValueError for other differences."""
+    asked = config.world()
+    for f in fields(WorldConfig):
+        name = "id" if f.name == "env" else f.name
+        given = f.name not in CHOSEN_ANEW and getattr(config, f.name) != f.default
+        if given and asked[name] != trained_in[name]:
+            raise ValueError(
+                f"expected the policy's own world but for videos and scenes, got {f.name} = {asked[name]!r} where it was "
+                f"trained with {trained_in[name]!r}: leave --{f.name.replace('_', '-')} out"
+            )
+    if config.video or config.scene:
+        return {**trained_in, "video": asked["video"], "scene": asked["scene"]}
+    return trained_in

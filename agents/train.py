@@ -19,7 +19,7 @@ import numpy as np
 from inspatio_gym.agents.algorithms import make_algorithm
 from inspatio_gym.agents.checkpoint import last_checkpoint, load_checkpoint
 from inspatio_gym.agents.config import TRAINING_SEEDS, TrainConfig
-from inspatio_gym.agents.evaluate import make_worlds
+from inspatio_gym.agents.episodes import make_worlds
 from inspatio_gym.agents.files import written_whole
 from inspatio_gym.agents.log import RunLog
 from inspatio_gym.agents.policy import Card
