@@ -160,11 +160,15 @@ class DemoConfig:
     video: Path | None = None
     """A video to train in; the bundled room if none is given."""
     run: Path = Path("runs/demo")
-    """Where the results go; results of an earlier demo there are replaced."""
+    """Where the results go; those of an earlier demo are replaced."""
     minutes: float = 3.5
     """Time for the training."""
     steps: int = 300_000
     """Steps after which the training ends even if time is left."""
+    control: Literal["free", "rotation", "discrete"] = "free"
+    """What the agent sets: camera and time, where to look, or one of the named moves."""
+    max_episode_steps: int = 64
+    """Steps after which an episode is cut."""
     episodes: int = 50
     """Start states of the evaluation."""
     seed: int = 0

@@ -24,7 +24,6 @@ from inspatio_gym.agents.progress import Progress
 from inspatio_gym.extras import extra
 
 with extra("agents"):
-    import torch
     from stable_baselines3.common.callbacks import BaseCallback
 
 RECENT = 100
@@ -62,11 +61,8 @@ class Watch(BaseCallback):
         self._worlds = make_worlds(config.world(), config.validation_episodes) if config.validate_every else None
         self._bar = Progress("training", config.steps, card.steps, "steps")
         self._since = time.monotonic()
-        self._threads = torch.get_num_threads()
 
     def _on_rollout_start(self) -> None:
-        # A batch of one step is so small that handing it to threads takes longer than computing it.
-        torch.set_num_threads(1)
         now = time.monotonic()
         if self.num_timesteps > self._rolled:
             self.logger.record("time/steps_per_second", (self.num_timesteps - self._rolled) / (now - self._since))
@@ -87,7 +83,6 @@ class Watch(BaseCallback):
         return not self.stopped and self.budget.remaining(1.0) > 0
 
     def _on_rollout_end(self) -> None:
-        torch.set_num_threads(self._threads)
         for name, values in self._recent.items():
             if name != "return":  # SB3 logs it as rollout/ep_rew_mean
                 self.logger.record(f"task/{name}", np.mean(values))
@@ -100,7 +95,6 @@ class Watch(BaseCallback):
 
     def close(self) -> None:
         """End the progress bar and the worlds of the validation."""
-        torch.set_num_threads(self._threads)
         self._bar.close()
         if self._worlds:
             self._worlds.close()
