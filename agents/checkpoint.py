@@ -18,6 +18,7 @@ from inspatio_gym.extras import extra
 with extra("agents"):
     import torch
     from stable_baselines3.common.base_class import BaseAlgorithm
+    from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 KEEP = 3
 FORMAT = "inspatio-gym checkpoint 1"
@@ -65,4 +66,6 @@ def load_checkpoint(path: Path, algorithm: BaseAlgorithm) -> dict[str, Any]:
     algorithm.num_timesteps = record["steps"]
     algorithm._n_updates = record["updates"]
     algorithm._episode_num = record["episodes"]
+    if isinstance(algorithm, OffPolicyAlgorithm):  # its memory is empty
+        algorithm.learning_starts += algorithm.num_timesteps
     return record["progress"]

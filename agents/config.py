@@ -16,6 +16,7 @@ Algorithm = Literal["ppo", "sac", "recurrent-ppo"]
 TRAINING_SEEDS = range(0, 1_000_000_000)
 VALIDATION_SEEDS = range(1_000_000_000, 2_000_000_000)  # during the training, to pick the best policy
 EVALUATION_SEEDS = range(2_000_000_000, 3_000_000_000)
+STEPS = 200_000  # of a training that is not told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +80,8 @@ class TrainConfig(WorldConfig):
     """Folder for all that the run leaves; must be new unless --resume is given."""
     resume: bool = False
     """Go on from the run's last checkpoint. All other options come from the run, but --steps, --minutes and --device."""
-    steps: int = 200_000
-    """Steps of all worlds together, from the run's very beginning."""
+    steps: int | None = None
+    """Steps of all worlds together, from the run's very beginning; 200,000 unless given, or those of a resumed run."""
     minutes: float | None = None
     """Stop after this many minutes even if steps remain; what falls with the steps then falls with the time."""
     num_envs: int = 16
@@ -165,7 +166,7 @@ class DemoConfig:
     """Time for the training."""
     steps: int = 300_000
     """Steps after which the training ends even if time is left."""
-    control: Literal["free", "rotation", "discrete"] = "free"
+    control: Literal["free", "rotation", "discrete"] = "rotation"
     """What the agent sets: camera and time, where to look, or one of the named moves."""
     max_episode_steps: int = 64
     """Steps after which an episode is cut."""

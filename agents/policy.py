@@ -27,7 +27,7 @@ from inspatio_gym.extras import extra
 
 with extra("agents"):
     from safetensors import SafetensorError, safe_open
-    from safetensors.torch import load_model, save_model
+    from safetensors.torch import load_model, save_file
     from sb3_contrib.common.recurrent.policies import RecurrentMultiInputActorCriticPolicy
     from stable_baselines3.common.policies import BasePolicy, MultiInputActorCriticPolicy
     from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
@@ -114,9 +114,11 @@ def make_policy(card: Card) -> BasePolicy:
 
 
 def save_policy(path: Path, policy: BasePolicy, card: Card) -> None:
-    """Write a policy's file, whole or not at all."""
+    """Write a policy's file, whole or not at all; equal policies make equal files."""
+    # One name for each tensor: safetensors' own `save_model` notes the others in an order that varies.
+    named = {tensor.data_ptr(): (name, tensor.contiguous()) for name, tensor in policy.state_dict().items()}
     with written_whole(path) as partial:
-        save_model(policy, str(partial), {"card": card.to_json()})
+        save_file(dict(named.values()), str(partial), {"card": card.to_json()})
 
 
 def load_policy(path: str | Path, device: str = "cpu") -> tuple[BasePolicy, Card]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from inspatio_gym.agents.algorithms import make_algorithm
 from inspatio_gym.agents.checkpoint import last_checkpoint, load_checkpoint
-from inspatio_gym.agents.config import TRAINING_SEEDS, TrainConfig
+from inspatio_gym.agents.config import STEPS, TRAINING_SEEDS, TrainConfig
 from inspatio_gym.agents.episodes import make_worlds
 from inspatio_gym.agents.files import written_whole
 from inspatio_gym.agents.log import RunLog
@@ -42,16 +42,20 @@ def train(config: TrainConfig) -> Path:
     fit; KeyboardInterrupt after Ctrl-C, when a checkpoint is written.
     """
     config = open_run(config)
+    assert config.steps is not None
     world = config.world()
     envs = make_worlds(world, config.num_envs)
-    budget = Budget(config.steps, None if config.minutes is None else 60 * config.minutes)
     worlds = VecMonitor(to_sb3(envs))
     try:
+        budget = Budget(config.steps, config.minutes)
         algorithm = make_algorithm(
             config.recipe, worlds, remaining=budget.remaining, seed=config.seed, device=config.device
         )
         checkpoint = last_checkpoint(config.run / "checkpoints")
         progress = load_checkpoint(checkpoint, algorithm) if checkpoint else {}
+        # The folder is taken now that nothing can be wrong with what was asked for.
+        with written_whole(config.run / CONFIG_FILE) as partial:
+            partial.write_text(config.to_json() + "\n", encoding="utf-8")
         draw = np.random.default_rng([config.seed, algorithm.num_timesteps])
         # Seeds the worlds too, world k with the number + k.
         algorithm.set_random_seed(int(draw.integers(TRAINING_SEEDS.start, TRAINING_SEEDS.stop - config.num_envs)))
@@ -70,8 +74,8 @@ def train(config: TrainConfig) -> Path:
         watch = Watch(config, card, log, budget, progress)
         with _stops_gently(watch), one_thread():
             try:
-                if algorithm.num_timesteps < config.steps:
-                    algorithm.learn(config.steps - algorithm.num_timesteps, watch, reset_num_timesteps=False)
+                if algorithm.num_timesteps < budget.steps:
+                    algorithm.learn(budget.steps - algorithm.num_timesteps, watch, reset_num_timesteps=False)
             finally:
                 watch.close()
                 log.close()
@@ -85,10 +89,10 @@ def train(config: TrainConfig) -> Path:
 
 
 def open_run(config: TrainConfig) -> TrainConfig:
-    """Make the run's folder, or take up the run that is there; returns the configuration to train by.
+    """Look at the run's folder, or take up the run that is there; returns the configuration to train by.
 
-    A resumed run keeps what it was begun with, but for the device, the minutes, and `steps` if they are more. Raises
-    ValueError for a folder that is not as expected.
+    A resumed run keeps what it was begun with, but for the device, the minutes, and `steps` if they are more; what a kill
+    left half-written goes. Raises ValueError for a folder that is not as expected.
     """
     file = config.run / CONFIG_FILE
     if config.resume:
@@ -102,16 +106,16 @@ def open_run(config: TrainConfig) -> TrainConfig:
             raise ValueError(
                 f"expected the configuration of a run of this version in {file}, got {problem}: begin a new run"
             ) from problem
-        steps = max(begun.steps, config.steps)
-        config = replace(begun, run=config.run, steps=steps, minutes=config.minutes, device=config.device)
-    elif config.run.exists() and not (config.run.is_dir() and all(_hidden(entry) for entry in config.run.iterdir())):
+        for leftover in config.run.rglob(".*.partial.*"):
+            leftover.unlink()
+        steps = max(asked for asked in (begun.steps, config.steps, 0) if asked is not None)
+        return replace(begun, run=config.run, steps=steps, minutes=config.minutes, device=config.device)
+    if config.run.exists() and not (config.run.is_dir() and all(_hidden(entry) for entry in config.run.iterdir())):
         raise ValueError(
             f"expected a new folder for the run, got {str(config.run)!r}, which is there: pass --resume to go on with it, "
             "or another --run"
         )
-    with written_whole(file) as partial:
-        partial.write_text(config.to_json() + "\n", encoding="utf-8")
-    return config
+    return config if config.steps is not None else replace(config, steps=STEPS)
 
 
 def _hidden(entry: Path) -> bool:

@@ -32,10 +32,15 @@ VIDEO_FPS = 8.0
 
 
 class Budget:
-    """How long a training may last: `steps`, and `seconds` of wall clock from now unless None."""
+    """How long a training may last: `steps`, and `minutes` of wall clock from now unless None.
 
-    def __init__(self, steps: int, seconds: float | None):
-        self.steps, self.seconds = steps, seconds
+    Raises ValueError for no time at all.
+    """
+
+    def __init__(self, steps: int, minutes: float | None):
+        if minutes is not None and not minutes > 0:
+            raise ValueError(f"expected some time to train, got {minutes:g} minutes: leave --minutes out for no limit")
+        self.steps, self.seconds = steps, None if minutes is None else 60 * minutes
         self._begun = time.monotonic()
 
     def remaining(self, of_steps: float) -> float:
@@ -59,7 +64,7 @@ class Watch(BaseCallback):
         self._checkpointed = self._validated = self._rolled = card.steps
         self._recent: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=RECENT))
         self._worlds = make_worlds(config.world(), config.validation_episodes) if config.validate_every else None
-        self._bar = Progress("training", config.steps, card.steps, "steps")
+        self._bar = Progress("training", budget.steps, card.steps, "steps")
         self._since = time.monotonic()
 
     def _on_rollout_start(self) -> None:
@@ -90,7 +95,6 @@ class Watch(BaseCallback):
     def _on_training_end(self) -> None:
         if self._worlds and self.num_timesteps > self._validated and not self.stopped:
             self._validate()
-            self.logger.dump(self.num_timesteps)
         self._checkpoint()
 
     def close(self) -> None:
@@ -116,6 +120,7 @@ class Watch(BaseCallback):
         seen = np.array([step["rgb"][0] for step in frames[: episodes.lengths[0] + 1]])
         seen = seen.repeat(VIDEO_SCALE, 1).repeat(VIDEO_SCALE, 2)
         self.log.video("validation/episode", seen, self.num_timesteps, VIDEO_FPS)
+        self.logger.dump(self.num_timesteps)
         if mean > self._best:
             self._best = mean
             self._keep_policy()

@@ -1,0 +1,210 @@
+"""Training: what a run leaves, how it goes on after any kind of end, and what it refuses."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from inspatio_gym.agents.checkpoint import last_checkpoint
+from inspatio_gym.agents.config import Algorithm, TrainConfig
+from inspatio_gym.agents.log import read_progress
+from inspatio_gym.agents.policy import POLICY_FILE, load_policy
+from inspatio_gym.agents.recipes import Network, PPORecipe, RecurrentPPORecipe, SACRecipe
+from inspatio_gym.agents.train import train
+
+NETWORK = Network(channels=(4,), image_features=8, state_features=8, hidden=(8,))
+ROLLOUT = 64  # steps of all worlds between two updates of PPO
+TINY = TrainConfig(
+    model="fake",
+    size=(16, 24),
+    max_episode_steps=6,
+    num_envs=4,
+    steps=3 * ROLLOUT,
+    checkpoint_every=ROLLOUT,
+    validate_every=ROLLOUT,
+    validation_episodes=2,
+    device="cpu",
+    ppo=PPORecipe(n_steps=16, network=NETWORK),
+    recurrent_ppo=RecurrentPPORecipe(n_steps=16, lstm_hidden_size=8, network=NETWORK),
+    sac=SACRecipe(learning_starts=40, batch_size=16, gradient_steps=1, buffer_size=400, network=NETWORK),
+)
+ALGORITHMS = pytest.mark.parametrize("algo", ["ppo", "sac", "recurrent-ppo"])
+LEFT = {"config.json", "checkpoints", "policy.safetensors", "progress.jsonl", "tensorboard"}
+
+
+def checkpoints(run: Path) -> list[int]:
+    """The steps after which there is one."""
+    return sorted(int(path.stem) for path in run.glob("checkpoints/[0-9]*"))
+
+
+def updates(run: Path) -> int:
+    """How many the last checkpoint has seen."""
+    return torch.load(last_checkpoint(run / "checkpoints"), weights_only=True)["updates"]
+
+
+def steps_logged(run: Path) -> list[float]:
+    return [row["steps"] for row in read_progress(run)]
+
+
+@ALGORITHMS
+def test_a_run_leaves_a_policy_checkpoints_and_a_log(tmp_path: Path, algo: Algorithm):
+    config = replace(TINY, algo=algo, run=tmp_path / "run")
+    assert train(config) == config.run
+    assert {path.name for path in config.run.iterdir()} == LEFT
+    assert TrainConfig.from_json((config.run / "config.json").read_text()) == config
+    assert checkpoints(config.run) == [ROLLOUT, 2 * ROLLOUT, 3 * ROLLOUT]
+
+    rows = read_progress(config.run)
+    assert rows[-1]["steps"] == config.steps
+    best = max((row for row in rows if "validation/return" in row), key=lambda row: row["validation/return"])
+    assert best["validation/return_low"] <= best["validation/return"] <= best["validation/return_high"]
+    card = load_policy(config.run)[1]
+    assert (card.algo, card.world, card.steps) == (algo, config.world(), best["steps"])
+    tags = EventAccumulator(str(config.run / "tensorboard")).Reload().Tags()
+    assert set(tags["scalars"]) == {name for row in rows for name in row} - {"steps"}
+    assert tags["images"] == ["validation/episode"]
+    assert {
+        "rollout/ep_rew_mean",
+        "task/explored_fraction",
+        "time/steps_per_second",
+        "train/learning_rate",
+        "validation/return",
+        "validation/explored_fraction",
+    } <= set(tags["scalars"])
+
+
+@ALGORITHMS
+def test_a_resumed_run_counts_on_with_what_it_was_begun_with(tmp_path: Path, algo: Algorithm):
+    begun = replace(TINY, algo=algo, run=tmp_path / "run")
+    train(begun)
+    before = steps_logged(begun.run)
+    train(TrainConfig(run=begun.run, resume=True, steps=5 * ROLLOUT, device="cpu"))
+    assert TrainConfig.from_json((begun.run / "config.json").read_text()) == replace(begun, steps=5 * ROLLOUT)
+    assert checkpoints(begun.run) == [3 * ROLLOUT, 4 * ROLLOUT, 5 * ROLLOUT]
+    after = steps_logged(begun.run)
+    assert after[: len(before)] == before
+    assert after == sorted(after)
+    assert after[-1] == 5 * ROLLOUT
+
+
+def test_a_resumed_run_keeps_the_number_of_steps_unless_told(tmp_path: Path):
+    train(replace(TINY, run=tmp_path / "run"))
+    policy = (tmp_path / "run" / POLICY_FILE).read_bytes()
+    train(TrainConfig(run=tmp_path / "run", resume=True))
+    assert checkpoints(tmp_path / "run")[-1] == TINY.steps
+    assert (tmp_path / "run" / POLICY_FILE).read_bytes() == policy
+
+
+def test_a_resumed_sac_collects_before_it_learns_on(tmp_path: Path):
+    config = replace(TINY, algo="sac", run=tmp_path / "run")
+    train(config)
+    learned = updates(config.run)
+    collected = TINY.steps + config.sac.learning_starts
+    train(replace(config, resume=True, steps=collected))
+    assert updates(config.run) == learned > 0
+    train(replace(config, resume=True, steps=collected + ROLLOUT))
+    assert updates(config.run) > learned
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "config.json"])
+def test_a_taken_folder_is_refused_and_left_alone(tmp_path: Path, name: str):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(ValueError, match=r"expected a new folder for the run, got .* pass --resume"):
+        train(replace(TINY, run=tmp_path))
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_there_must_be_a_run_to_resume(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"expected a run to resume in .*: leave --resume out"):
+        train(replace(TINY, run=tmp_path / "run", resume=True))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"task": "explor"}, "explor"),
+        ({"algo": "sac", "control": "discrete"}, "continuous actions"),
+        ({"minutes": 0}, "minutes"),
+    ],
+)
+def test_a_run_that_cannot_begin_takes_no_folder(tmp_path: Path, wrong: dict, words: str):
+    with pytest.raises(ValueError, match=f"expected .*{words}"):
+        train(replace(TINY, run=tmp_path / "run", **wrong))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_same_seed_gives_the_same_policy_to_the_byte(tmp_path: Path):
+    first, again, other = (
+        (train(replace(TINY, run=tmp_path / name, seed=seed)) / POLICY_FILE).read_bytes()
+        for name, seed in [("first", 3), ("again", 3), ("other", 4)]
+    )
+    assert first == again != other
+
+
+def test_minutes_end_a_training_and_its_learning_rate(tmp_path: Path):
+    begun = time.monotonic()
+    run = train(replace(TINY, run=tmp_path / "run", steps=10**9, minutes=0.02))
+    assert 1.2 <= time.monotonic() - begun < 20
+    assert checkpoints(run)[-1] < 10**9
+    rates = [row["train/learning_rate"] for row in read_progress(run) if "train/learning_rate" in row]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 0.5 * TINY.ppo.learning_rate
+
+
+# --- ends from outside ------------------------------------------------------------------------------------------------
+
+ANOTHER_PROCESS = """
+import sys
+from inspatio_gym.agents.train import TrainConfig, train
+train(TrainConfig.from_json(sys.argv[1]))
+"""
+
+
+def ended_by(
+    number: signal.Signals, config: TrainConfig, moment: Callable[[], bool]
+) -> subprocess.CompletedProcess[str]:
+    """Train in another process until it gets the signal at that moment."""
+    command = [sys.executable, "-c", ANOTHER_PROCESS, config.to_json()]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while not moment():
+            assert process.poll() is None
+            time.sleep(1e-4)
+        process.send_signal(number)
+        said = process.communicate(timeout=60)[1]
+    return subprocess.CompletedProcess(command, process.returncode, stderr=said)
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path):
+    config = replace(TINY, run=tmp_path / "run", steps=10**9)
+
+    def writing() -> bool:
+        return len(checkpoints(config.run)) > 1 and any(config.run.rglob(".*.partial.*"))
+
+    assert ended_by(signal.SIGKILL, config, writing).returncode == -signal.SIGKILL
+    (config.run / "checkpoints" / ".000000001.1.partial.pt").write_bytes(b"half a checkpoint")
+    reached = checkpoints(config.run)[-1]
+    train(replace(config, resume=True, minutes=0.01))
+    assert checkpoints(config.run)[-1] > reached
+    logged = steps_logged(config.run)
+    assert logged == sorted(logged)
+    assert set(range(ROLLOUT, reached + ROLLOUT, ROLLOUT)) <= set(logged)
+    assert not list(config.run.rglob(".*"))
+
+
+def test_ctrl_c_ends_with_a_checkpoint_to_go_on_from(tmp_path: Path):
+    config = replace(TINY, run=tmp_path / "run", steps=10**9, checkpoint_every=10**9)
+    ended = ended_by(signal.SIGINT, config, lambda: len(steps_logged(config.run)) > 2)
+    assert ended.returncode == -signal.SIGINT  # which a shell shows as 130
+    (stopped,) = checkpoints(config.run)
+    assert f"stopped after {stopped:,} steps; go on with: inspatio-gym train --run {config.run}" in ended.stderr
+    assert {path.name for path in config.run.iterdir()} == LEFT
+    train(replace(config, resume=True, minutes=0.01))
+    assert checkpoints(config.run)[-1] > stopped
