@@ -1,6 +1,10 @@
 """From a clip to its cameras and its depth: the estimators, behind one interface.
 
-    estimate_geometry(clip, progress=...) -> Estimate
+    tracks        corners followed through the clip                         (`tracks`)
+    structure     cameras and points from them                              (`sfm`, on `twoview`, `points`, `adjust`)
+    depth         of every pixel, given the cameras                         (`dense`, on `flow`, `stereo`, `completion`)
+    or, where the camera does not change its place or nothing can be followed
+    prior         a stated assumption, turned as the camera turns           (`prior`, `panning`)
 
 An estimator looks at frames and says where the camera was and how far everything is. Whatever it had to assume it states
 in `SceneGeometry`: the method, a confidence in 0..1, and the reason.
@@ -16,7 +20,10 @@ from inspatio_gym.scenes.decode import Clip
 from inspatio_gym.scenes.scene import SceneGeometry
 from inspatio_gym.types import Intrinsics, Mask, Poses, Size
 
-ESTIMATORS = {"prior": "inspatio_gym.scenes.estimate.prior:estimate_prior"}
+ESTIMATORS = {
+    "sfm": "inspatio_gym.scenes.estimate.measured:estimate_structure",
+    "prior": "inspatio_gym.scenes.estimate.prior:estimate_prior",
+}
 """Where each estimator lives, as module:callable; called with (clip, progress=)."""
 
 
@@ -36,7 +43,14 @@ class Estimate:
 
 
 def estimate_geometry(clip: Clip, *, progress: Callable[[str, float], None]) -> Estimate:
-    """Cameras and depth of a clip. progress: hears (stage, share done in 0..1)."""
-    from inspatio_gym.scenes.estimate.prior import estimate_prior
+    """Cameras and depth of a clip: measured if that can be done, else assumed. progress: hears (stage, share done)."""
+    from inspatio_gym.scenes.estimate.measured import measure
+    from inspatio_gym.scenes.estimate.prior import assume
+    from inspatio_gym.scenes.estimate.sfm import NoStructure
+    from inspatio_gym.scenes.estimate.tracks import follow
 
-    return estimate_prior(clip, progress=progress)
+    tracks = follow(clip, lambda share: progress("tracking", share))
+    try:
+        return measure(clip, tracks, progress)
+    except NoStructure as problem:
+        return assume(clip, tracks, f"{problem}, so depth cannot be measured")

@@ -19,10 +19,12 @@ from inspatio_gym.types import Size
 
 THICKNESS = 0.08  # of the camera's height: how far off the plane a point of it may lie
 BELOW = 0.2  # of the camera's height: a point deeper than this contradicts the plane
-MAX_TILT = 0.82  # cosine of the angle between the plane's normal and the camera's y axis, at least
+MIN_UP = 0.82  # the plane's normal along the camera's y axis, at least: cameras look about level
+MAX_ROLL = 0.12  # and along its x axis, at most, so that no bank beside the road is taken for it
 MIN_ANGLE_DEG = 0.8  # under which a point was seen, to count
-MIN_POINTS, MIN_SHARE, MAX_BELOW = 20, 0.15, 0.1
-TRIALS = 400
+MIN_POINTS, MIN_SHARE = 8, 0.2  # that lie on the plane, and of those under the horizon
+MAX_BELOW = 0.7  # of as many may lie below it
+TRIALS = 1500
 SPREAD = 4  # keyframes to each side whose fits are averaged (median) into one
 
 
@@ -46,9 +48,9 @@ class Ground:
         return n / height if height > 1e-9 else None
 
 
-def find_ground(structure: Structure, size: Size, angle_deg: Array) -> Ground:
-    """The ground under every frame. angle_deg: (T,) under which each point was seen."""
-    usable = np.isfinite(structure.points[:, 0]) & ~structure.moving & (angle_deg > MIN_ANGLE_DEG)
+def find_ground(structure: Structure, size: Size) -> Ground:
+    """The ground under every frame of a clip of that size."""
+    usable = np.isfinite(structure.points[:, 0]) & ~structure.moving & (structure.angles_deg > MIN_ANGLE_DEG)
     points = structure.points[usable]
     keys = structure.keyframes
     fits = np.full((len(keys), 4), np.nan)
@@ -96,7 +98,7 @@ def _fit(points: Array, camera: Array, focal: float, size: Size) -> Array | None
         return None
     normals = np.linalg.solve(systems[usable], inverse[picks[usable]][..., None])[..., 0]
     length = np.linalg.norm(normals, axis=1)
-    normals = normals[(normals[:, 1] > MAX_TILT * length) & (length > 0)]
+    normals = normals[(normals[:, 1] > MIN_UP * length) & (np.abs(normals[:, 0]) < MAX_ROLL * length) & (length > 0)]
     if not len(normals):
         return None
     score, on, below = _support(normals, lines, inverse, weight)
@@ -113,16 +115,12 @@ def _fit(points: Array, camera: Array, focal: float, size: Size) -> Array | None
             left + 1e-9 * np.trace(left) * np.eye(3), (lines[rows] * (scale * inverse[rows])[:, None]).sum(0)
         )
     _, on, below = _support(normal[None], lines, inverse, weight)
-    under = lines @ normal > 0  # the part of the picture below the horizon
-    share = weight[under].sum()
-    if (
-        on[0].sum() < MIN_POINTS
-        or (weight * on[0]).sum() < MIN_SHARE * share
-        or (weight * below[0]).sum() > MAX_BELOW * share
-    ):
+    under = weight[lines @ normal > 0].sum()  # of the picture, below the horizon
+    share = (weight * on[0]).sum()
+    if on[0].sum() < MIN_POINTS or share < MIN_SHARE * under or (weight * below[0]).sum() > MAX_BELOW * share:
         return None
     length = float(np.linalg.norm(normal))
-    if normal[1] < MAX_TILT * length:
+    if normal[1] < MIN_UP * length or abs(normal[0]) > 1.3 * MAX_ROLL * length:
         return None
     n = camera[:3, :3].T @ (normal / length)
     return np.append(n, 1 / length - (normal / length) @ camera[:3, 3])
@@ -135,4 +133,4 @@ def _support(
     off = 1 - (normals @ lines.T) / inverse  # height above the plane, in camera heights
     on = np.abs(off) < THICKNESS
     below = (off < -BELOW) & (normals @ lines.T > 0)
-    return on @ weight - 1.5 * (below @ weight), on, below
+    return on @ weight - 0.5 * (below @ weight), on, below

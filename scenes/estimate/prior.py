@@ -1,67 +1,104 @@
-"""What to assume of a clip when its geometry cannot be measured: a camera at rest above a floor, before a wall.
+"""What to assume of a clip whose depth cannot be measured: a camera that keeps its place above a floor, inside a wall.
 
-The camera stands still with a field of view of 60 degrees along the longer side. The horizon lies at 40% of the height;
-below it the floor comes nearer, its inverse depth growing linearly with the row as a plane's does; above it everything is
-as far as the wall. What differs from the median frame moves, and stands where the floor or wall behind it is.
+The field of view is 60 degrees along the longer side unless a pan tells otherwise. In the first frame the horizon lies
+at 40% of the height. Below it is the floor, a plane; around the camera stands a wall, a cylinder. Both stay where they
+are while the camera turns, so that what has been seen once is found again in the same place. What differs from the
+median of other frames, turned into this one, moves; it stands where the floor or wall behind it is.
 """
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inspatio_gym.geometry.poses import angle_deg, compose
 from inspatio_gym.scenes.decode import Clip
+from inspatio_gym.scenes.estimate import Estimate
+from inspatio_gym.scenes.estimate.panning import Pan, at_rest, find_pan, homography
+from inspatio_gym.scenes.estimate.tracks import Tracks
 from inspatio_gym.scenes.scene import SceneGeometry
-from inspatio_gym.types import Mask, Rgb
-
-if TYPE_CHECKING:
-    from inspatio_gym.scenes.estimate import Estimate
+from inspatio_gym.types import Mask, Size
 
 LONG_SIDE = 416
-_FIELD_OF_VIEW_DEG = 60.0
-_HORIZON = 0.4  # of the height
-_WALL, _NEAR = 1.5, 0.5  # depth above the horizon, and at the lowest row
-_SAMPLES = 15  # frames that the median is taken of
-_DIFFERENT = 28  # grey levels from the median frame: something else is there
+FIELD_OF_VIEW_DEG = 60.0
+HORIZON = 0.4  # of the height
+WALL, NEAR = 1.5, 0.5  # radius of the wall, and depth of the floor at the lowest row
+SAMPLES = 15  # frames that the median is taken of
+OVERLAP_DEG = 15.0  # that these may be turned from the frame
+DIFFERENT = 28  # grey levels from the median: something else is there
 
 
-def estimate_prior(clip: Clip, *, progress: Callable[[str, float], None]) -> "Estimate":
-    """The stated prior for a clip whose geometry nobody measured."""
-    from inspatio_gym.scenes.estimate import Estimate
+def estimate_prior(clip: Clip, *, progress: Callable[[str, float], None]) -> Estimate:
+    """The prior for a camera at rest, for those who ask for it by name."""
+    progress("assuming", 1.0)
+    return assume(clip, None, "it was asked for")
 
+
+def assume(clip: Clip, tracks: Tracks | None, reason: str) -> Estimate:
+    """The prior, turned as the camera turns if there are tracks to tell. reason: why nothing better is known."""
     height, width = clip.size
+    focal = max(height, width) / (2 * np.tan(np.radians(FIELD_OF_VIEW_DEG / 2)))
+    pan = at_rest(clip.num_frames, focal) if tracks is None else find_pan(tracks, focal)
+    turns = pan.keeps_its_place and pan.turns
+    if not turns:
+        pan = at_rest(clip.num_frames, focal)
     shrink = min(1.0, LONG_SIDE / max(height, width))
-    depth_size = (max(round(height * shrink), 1), max(round(width * shrink), 1))
-    focal = max(height, width) / (2 * np.tan(np.radians(_FIELD_OF_VIEW_DEG / 2)))
-    camera = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
-    progress("geometry", 1.0)
+    depth_size = (max(round(height * shrink), 2), max(round(width * shrink), 2))
+    pinhole = np.array([[pan.focal, 0, (width - 1) / 2], [0, pan.focal, (height - 1) / 2], [0, 0, 1]])
     return Estimate(
-        c2w=np.tile(np.eye(4), (clip.num_frames, 1, 1)),
-        intrinsics=np.tile(camera, (clip.num_frames, 1, 1)),
+        c2w=compose(pan.rotations, np.zeros((clip.num_frames, 3))),
+        intrinsics=np.tile(pinhole, (clip.num_frames, 1, 1)),
         depth_size=depth_size,
         geometry=SceneGeometry(
-            method="static-prior",
-            confidence=0.1,
-            reason="no estimator that measures cameras and depth is part of this version",
+            method="rotation-and-prior" if turns else "static-prior",
+            confidence=0.2 if turns else 0.1,
+            reason=reason,
             licence="none",
             metres_per_unit=None,
         ),
-        depth_maps=_depth_maps(clip, depth_size),
+        depth_maps=_depth_maps(clip, pan, depth_size),
     )
 
 
-def _depth_maps(clip: Clip, size: tuple[int, int]) -> Iterator[tuple[NDArray[np.float32], Mask]]:
-    chosen = np.unique(np.linspace(0, clip.num_frames - 1, _SAMPLES).astype(int))
-    usual = np.median([_small(clip.rgb(int(i)), size) for i in chosen], axis=0)
-    rows = np.linspace(0, 1, size[0])
-    inverse = 1 / _WALL + np.clip((rows - _HORIZON) / (1 - _HORIZON), 0, 1) * (1 / _NEAR - 1 / _WALL)
-    depth = np.repeat((1 / inverse).astype(np.float32)[:, None], size[1], 1)
+def _depth_maps(clip: Clip, pan: Pan, size: Size) -> Iterator[tuple[NDArray[np.float32], Mask]]:
+    small = Pan(pan.rotations, pan.focal * size[1] / clip.size[1], pan.agreement)
+    turning = pan.range_deg > 0
     for i in range(clip.num_frames):
-        off = np.abs(_small(clip.rgb(i), size) - usual).max(-1) > _DIFFERENT
+        if i == 0 or turning:
+            depth = assumed_depth(small, i, size)
+            usual = _usual(clip, small, i, size)
+        off = np.abs(_shrunk(clip, i, size) - usual).max(-1) > DIFFERENT
         yield depth, cv2.morphologyEx(off.astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)).astype(bool)
 
 
-def _small(rgb: Rgb, size: tuple[int, int]) -> NDArray[np.float32]:
-    return cv2.resize(rgb, size[::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
+def assumed_depth(pan: Pan, i: int, size: Size) -> NDArray[np.float32]:
+    """z-depth (h, w) of floor and wall in frame i. pan: its focal length in pixels of `size`."""
+    height, width = size
+    x, y = np.meshgrid(np.arange(width) - (width - 1) / 2, np.arange(height) - (height - 1) / 2)
+    rays = np.dstack([x, y, np.full_like(x, pan.focal)]) / pan.focal @ pan.rotations[i].T
+    horizon, lowest = ((row * height - height / 2) / pan.focal for row in (HORIZON, 1.0))
+    floor = np.array([0, 1, -horizon]) / (lowest - horizon) / NEAR  # inverse depth along a ray: 0 at the horizon
+    down = floor / np.linalg.norm(floor)
+    level = rays - (rays @ down)[..., None] * down
+    inverse = np.maximum(rays @ floor, np.linalg.norm(level, axis=2) / WALL)
+    return (1 / np.maximum(inverse, 1e-3)).astype(np.float32)
+
+
+def _usual(clip: Clip, pan: Pan, i: int, size: Size) -> NDArray[np.float32]:
+    """Median of frames that look the same way, turned into frame i, float32 (h, w, 3); where none shows it, frame i."""
+    near = np.flatnonzero(angle_deg(pan.rotations, pan.rotations[i]) < OVERLAP_DEG)
+    own = _shrunk(clip, i, size)
+    seen = []
+    for j in near[np.unique(np.linspace(0, len(near) - 1, SAMPLES).astype(int))]:
+        turned = own.copy()
+        cv2.warpPerspective(
+            _shrunk(clip, int(j), size), homography(pan, int(j), i, size), size[::-1], turned,
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_TRANSPARENT,
+        )  # fmt: skip
+        seen.append(turned)
+    return np.median(seen, axis=0)
+
+
+def _shrunk(clip: Clip, i: int, size: Size) -> NDArray[np.float32]:
+    return cv2.resize(clip.rgb(i), size[::-1], interpolation=cv2.INTER_AREA).astype(np.float32)

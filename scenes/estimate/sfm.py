@@ -42,18 +42,22 @@ class NoStructure(Exception):
 
 @dataclass(frozen=True)
 class Structure:
-    """What structure from motion found. cameras: (F, 4, 4) world-to-camera; points (T, 3), NaN where none;
-    focal: pixels; moving: bool (T,), tracks that go their own way; registered: share of frames; inliers: share of
-    observations explained; error: median pixels; angle_deg: median angle under which points were seen; keyframes."""
+    """What structure from motion found.
+
+    cameras: (F, 4, 4) world-to-camera. points: (T, 3), NaN where a track has none. angles_deg: (T,) under which each was
+    seen from the keyframes, 0 without a point. focal: pixels. moving: bool (T,), tracks that go their own way.
+    registered: share of the frames that could be placed. inliers: share of the observations explained. error: their
+    median, pixels. keyframes: frames.
+    """
 
     cameras: Array
     points: Array
+    angles_deg: Array
     focal: float
     moving: NDArray[np.bool_]
     registered: float
     inliers: float
     error: float
-    angle_deg: float
     keyframes: list[int]
 
 
@@ -306,12 +310,12 @@ def _all_frames(
     return Structure(
         cameras=cameras,
         points=model.points,
+        angles_deg=np.where(np.isnan(model.points[:, 0]), 0, angle),
         focal=model.focal,
         moving=moving,
         registered=float(known.mean()),
         inliers=inliers / max(total, 1),
         error=float(np.median(errors)),
-        angle_deg=float(np.median(angle[~np.isnan(model.points[:, 0])])),
         keyframes=keys,
     )
 

@@ -1,0 +1,71 @@
+"""A clip's geometry, measured: structure from motion, then depth that agrees with it."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from inspatio_gym.geometry.poses import invert, relative_to_first
+from inspatio_gym.scenes.decode import Clip
+from inspatio_gym.scenes.errors import VideoError
+from inspatio_gym.scenes.estimate import Estimate
+from inspatio_gym.scenes.estimate.dense import DenseDepth
+from inspatio_gym.scenes.estimate.panning import find_pan
+from inspatio_gym.scenes.estimate.sfm import NoStructure, Structure, reconstruct
+from inspatio_gym.scenes.estimate.tracks import Tracks, follow
+from inspatio_gym.scenes.scene import SceneGeometry
+
+FIRST_FOCAL = 0.9  # of the long side: the search for the focal length begins with a field of view of 58 degrees
+WIDE_ANGLE_DEG = 3.0  # under which points are seen in a well-conditioned reconstruction
+
+
+def estimate_structure(clip: Clip, *, progress: Callable[[str, float], None]) -> Estimate:
+    """`measure`, for those who ask for it by name: raises VideoError where it does not succeed."""
+    try:
+        return measure(clip, follow(clip, lambda share: progress("tracking", share)), progress)
+    except NoStructure as problem:
+        raise VideoError(
+            f"expected a camera that moves through a world with texture, got: {problem}; estimator='auto' falls back to a "
+            "stated assumption"
+        ) from None
+
+
+def measure(clip: Clip, tracks: Tracks, progress: Callable[[str, float], None]) -> Estimate:
+    """Cameras and depth of a clip from its tracks. Raises NoStructure with the reason where that cannot be done."""
+    focal = FIRST_FOCAL * max(clip.size)
+    pan = find_pan(tracks, focal)
+    if pan.keeps_its_place:
+        raise NoStructure(f"the camera {'turns but keeps its place' if pan.turns else 'stands still'}")
+    try:
+        structure = reconstruct(tracks, focal, True, lambda share: progress("cameras", share))
+    except (np.linalg.LinAlgError, RuntimeError) as problem:  # degenerate beyond what was foreseen
+        raise NoStructure(f"structure from motion failed ({problem})") from problem
+    depth = DenseDepth(clip, tracks, structure)
+    height, width = clip.size
+    pinhole = np.array([[structure.focal, 0, (width - 1) / 2], [0, structure.focal, (height - 1) / 2], [0, 0, 1]])
+    return Estimate(
+        c2w=relative_to_first(invert(structure.cameras)),
+        intrinsics=np.tile(pinhole, (clip.num_frames, 1, 1)),
+        depth_size=depth.size,
+        geometry=SceneGeometry(
+            method="structure-from-motion",
+            confidence=confidence(structure),
+            reason=_reason(structure),
+            licence="none",
+            metres_per_unit=None,
+        ),
+        depth_maps=depth.maps(),
+    )
+
+
+def confidence(structure: Structure) -> float:
+    """0..1: how many frames could be placed, how much of what was seen is explained, under how wide an angle."""
+    angle = float(np.median(structure.angles_deg[structure.angles_deg > 0]))
+    return round(structure.registered * structure.inliers * min(1.0, angle / WIDE_ANGLE_DEG), 3)
+
+
+def _reason(structure: Structure) -> str:
+    points = int(np.isfinite(structure.points[:, 0]).sum())
+    return (
+        f"the camera moves: {structure.registered:.0%} of the frames placed by {points:,} points, {structure.inliers:.0%} of "
+        f"the observations explained, median error {structure.error:.2f} pixels"
+    )
