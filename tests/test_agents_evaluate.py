@@ -1,5 +1,6 @@
 """Evaluation: returns that are known beforehand, the honest choice of the best constant, the table."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from inspatio_gym.agents.config import (
 )
 from inspatio_gym.agents.episodes import Episodes, play
 from inspatio_gym.agents.evaluate import TRAINED, Comparison, as_markdown, as_text, compare, evaluate, search
-from inspatio_gym.agents.policy import save_policy
 from inspatio_gym.agents.policy import make_policy as new_policy
+from inspatio_gym.agents.policy import save_policy
 from tests.test_agents_policy import make_card
 
 WORLD = WorldConfig(size=(16, 24), model="fake", max_episode_steps=6, control="rotation").world()
@@ -65,7 +66,7 @@ def test_no_start_states_are_refused():
 
 def test_training_validation_and_evaluation_never_share_a_start_state():
     ranges = sorted((r.start, r.stop) for r in (TRAINING_SEEDS, VALIDATION_SEEDS, EVALUATION_SEEDS))
-    assert all(before[1] <= after[0] for before, after in zip(ranges, ranges[1:], strict=False))
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(ranges))
 
 
 class Turn:
@@ -167,7 +168,12 @@ def test_the_simple_agents_are_compared_without_a_policy(tmp_path: Path, capsys:
     world = {"size": (16, 24), "model": "fake", "max_episode_steps": 6, "control": "discrete"}
     result = evaluate(EvaluateConfig(**world, episodes=4, json=file))
     said = capsys.readouterr().out
-    assert [row.agent.split(":")[0] for row in result.rows] == ["random", "hold still", "constant", "scripted look-around"]
+    assert [row.agent.split(":")[0] for row in result.rows] == [
+        "random",
+        "hold still",
+        "constant",
+        "scripted look-around",
+    ]
     assert all(row.agent in said for row in result.rows)
     record = json.loads(file.read_text())
     assert record["seeds"] == list(EVALUATION_SEEDS[:4])

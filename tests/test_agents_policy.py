@@ -44,7 +44,13 @@ def acted(policy, card: Card, steps: int = 3) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("algo", "control"),
-    [("ppo", "free"), ("ppo", "discrete"), ("sac", "rotation"), ("recurrent-ppo", "free"), ("recurrent-ppo", "discrete")],
+    [
+        ("ppo", "free"),
+        ("ppo", "discrete"),
+        ("sac", "rotation"),
+        ("recurrent-ppo", "free"),
+        ("recurrent-ppo", "discrete"),
+    ],
 )
 def test_a_policy_read_back_acts_bit_for_bit_the_same(tmp_path: Path, algo: str, control: str):
     card = make_card(algo, control)

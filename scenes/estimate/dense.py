@@ -46,6 +46,7 @@ FAR_SHARE = 0.05  # what nothing is known about, above the horizon, is as far as
 TEXTURE = 60.0  # grey levels squared, below which nothing can be said to move
 
 Map = NDArray[np.float32]
+Places = tuple[NDArray[np.intp], ...]
 
 
 class DenseDepth:
@@ -88,12 +89,13 @@ class DenseDepth:
 
     def depth(self, i: int, greys: dict[int, NDArray[np.uint8]]) -> tuple[Map, Mask]:
         """z-depth and moving things of frame i. greys: frame -> grey picture (h, w), of i and all within `REACH`."""
-        places, inverse, points = self._points(i)
+        seen, inverse, points = self._points(i)
         unit = float(np.median(inverse)) if len(inverse) else 1.0
-        places, known = _nearest_pixel(places, inverse / unit, self.size)
+        places, known = _nearest_pixel(seen, inverse / unit, self.size)
         normal = self.ground.normal(i, self._structure.cameras[i])
-        plane = np.full(self.size, -1.0) if normal is None else self._rays @ normal / unit
-        plane = np.maximum(plane, 0).astype(np.float32)
+        plane = np.zeros(self.size, np.float32)
+        if normal is not None:
+            plane = np.maximum(self._rays @ normal / unit, 0).astype(np.float32)
 
         grey = greys[i]
         neighbours = self._neighbours(i, points)
@@ -106,7 +108,7 @@ class DenseDepth:
 
     def _grey(self, i: int) -> NDArray[np.uint8]:
         small = cv2.resize(self._clip.rgb(i), self.size[::-1], interpolation=cv2.INTER_AREA)
-        return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+        return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
 
     def _points(self, i: int) -> tuple[Array, Array, Array]:
         """Reconstructed points that frame i sees where it should: pixels (n, 2) of the map, inverse depth, world."""
@@ -172,14 +174,14 @@ def _structure_tensor(grey: NDArray[np.uint8]) -> Map:
     return np.dstack([cv2.boxFilter(p, -1, (7, 7), normalize=False) for p in (gx * gx, gx * gy, gy * gy)])
 
 
-def _nearest_pixel(places: Array, inverse: Array, size: Size) -> tuple[tuple[NDArray[np.intp], ...], Map]:
+def _nearest_pixel(places: Array, inverse: Array, size: Size) -> tuple[Places, Map]:
     """Rows and columns of the points inside the map, and their inverse depths."""
     x, y = np.rint(places).astype(np.intp).reshape(-1, 2).T
     inside = (x >= 0) & (y >= 0) & (x < size[1]) & (y < size[0])
     return (y[inside], x[inside]), inverse[inside].astype(np.float32)
 
 
-def _rough(plane: Map, far: float, places: tuple[NDArray[np.intp], ...], known: Map, grey: NDArray[np.uint8]) -> Map:
+def _rough(plane: Map, far: float, places: Places, known: Map, grey: NDArray[np.uint8]) -> Map:
     weight = np.where(plane > 0, ROUGH_GROUND, FAITH_IN_FAR).astype(np.float32)
     total = weight * np.where(plane > 0, plane, far)
     np.add.at(total, places, POINT * known)
@@ -214,7 +216,7 @@ def _inverse_depth(
     moving: Mask,
     plane: Map,
     far: float,
-    places: tuple[NDArray[np.intp], ...],
+    places: Places,
     known: Map,
     grey: NDArray[np.uint8],
 ) -> Map:

@@ -7,6 +7,8 @@ was hidden in the neighbour, or is a mistake.
 Ref: dense inverse search, Kroeger et al., "Fast optical flow using dense inverse search" (ECCV 2016), from OpenCV.
 """
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +28,7 @@ class FlowMeter:
     """
 
     def __init__(self, height: int, width: int):
-        self._search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._search: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self._search.setFinestScale(1)
         self._x, self._y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
 
@@ -63,6 +65,7 @@ class FlowMeter:
         return (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
 
 
-def _sample(image: NDArray[np.generic], positions: Array) -> NDArray[np.generic]:
-    """An image (h, w, ...) at positions (h, w, 2), bilinear, its border repeated."""
-    return cv2.remap(image, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+def _sample(image: Any, positions: Array) -> Any:
+    """An image (h, w, ...) at positions (h, w, 2), bilinear, its border repeated; of the image's dtype."""
+    x, y = np.ascontiguousarray(positions[..., 0]), np.ascontiguousarray(positions[..., 1])
+    return cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

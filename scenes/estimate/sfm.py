@@ -281,8 +281,9 @@ def _all_frames(
     cameras = between.copy()
     known = np.zeros(tracks.num_frames, bool)
     known[anchors] = True
-    inliers, total, errors = 0, 0, []
+    inliers = total = 0
     last = None
+    long_lived = np.bincount(tracks.track, minlength=tracks.num_tracks) > 30
     for i in range(tracks.num_frames):
         ids, xy = tracks.at(i)
         has = ~np.isnan(model.points[ids, 0])
@@ -297,13 +298,12 @@ def _all_frames(
                     cameras[i] = camera
                 last = camera
             inliers += int(agree.sum())
-        total += int((has | (steady & (np.bincount(tracks.track, minlength=tracks.num_tracks)[ids] > 30))).sum())
+        total += int((has | (steady & long_lived[ids])).sum())
         report(0.85 + 0.15 * (i + 1) / tracks.num_frames)
     held = np.flatnonzero(known)
     if known.mean() < MIN_REGISTERED:
         raise NoStructure(f"only {known.mean():.0%} of the frames could be placed")
     cameras[~known] = _interpolated(held, cameras[held], np.flatnonzero(~known))
-    errors = model.errors()
     _, angle = triangulate(
         model.cameras, model.camera, model.track, (model.xy - model.middle) / model.focal, len(model.points)
     )
@@ -315,7 +315,7 @@ def _all_frames(
         moving=moving,
         registered=float(known.mean()),
         inliers=inliers / max(total, 1),
-        error=float(np.median(errors)),
+        error=float(np.median(model.errors())),
         keyframes=keys,
     )
 

@@ -18,6 +18,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
+Wide = NDArray[np.float64]
 
 FLOW_NOISE, FLOW_NOISE_GROWTH = 0.35, 0.02  # pixels, and for every pixel of flow
 GREY_NOISE = 5.0  # grey levels, over the window of the structure tensor
@@ -39,12 +40,12 @@ class Votes(NamedTuple):
     texture: Array
 
 
-def triangulate_flow(flow: Array, agreement: Array, turn: Array, shift: Array, tensor: Array) -> Votes:
+def triangulate_flow(flow: Array, agreement: Array, turn: Wide, shift: Wide, tensor: Array) -> Votes:
     """Votes of n neighbours. flow: (n, h, w, 2) pixels. agreement: (n, h, w), 0 (hidden) to 1. turn: A, (n, 3, 3).
     shift: b, (n, 3). tensor: structure tensor (h, w, 3) of the frame: sums of gx gx, gx gy, gy gy over a window.
     """
     votes = Votes(*(np.zeros(tensor.shape[:2], np.float32) for _ in Votes._fields))
-    _vote(flow, agreement, turn.astype(np.float64), shift.astype(np.float64), tensor, *votes)
+    _vote(flow, agreement, turn, shift, tensor, *votes)
     return votes
 
 

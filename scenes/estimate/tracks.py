@@ -13,6 +13,7 @@ Ref: Lucas and Kanade 1981, Shi and Tomasi 1994, Bouguet 2000; the way back is K
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -76,10 +77,10 @@ def follow(clip: Clip, report: Callable[[float], None]) -> Tracks:
     ids = np.zeros(0, np.int32)
     points = np.zeros((0, 2), np.float32)
     born = 0
-    previous: NDArray[np.uint8] | None = None
+    previous: Any = None
     frames, tracks, positions = [], [], []
     for i in range(clip.num_frames):
-        grey = cv2.cvtColor(clip.rgb(i), cv2.COLOR_RGB2GRAY)
+        grey: Any = cv2.cvtColor(clip.rgb(i), cv2.COLOR_RGB2GRAY)
         if shrink < 1:
             grey = cv2.resize(grey, small, interpolation=cv2.INTER_AREA)
         if previous is not None and len(ids):
@@ -103,12 +104,12 @@ def _step(
     """Where points (n, 2) of the previous frame are now, and which of them can be believed."""
     height, width = grey.shape
     levels = max(0, min(LEVELS, int(np.log2(max(1, min(height, width) / (2 * WINDOW))))))
-    options = {"winSize": (WINDOW, WINDOW), "maxLevel": levels, "criteria": (3, 20, 0.02)}
-    start = points[:, None]
-    there, found, _ = cv2.calcOpticalFlowPyrLK(previous, grey, start, None, **options)
+    options: Any = {"winSize": (WINDOW, WINDOW), "maxLevel": levels, "criteria": (3, 20, 0.02)}
+    start: Any = points[:, None]
+    there, found, _ = cv2.calcOpticalFlowPyrLK(previous, grey, start, start.copy(), **options)
     back, returned, _ = cv2.calcOpticalFlowPyrLK(grey, previous, there, start.copy(), flags=4, **options)
     off = np.abs(back - start)[:, 0].max(1)
-    there = there[:, 0]
+    there = np.asarray(there[:, 0], np.float32)
     inside = (there > 1).all(1) & (there[:, 0] < width - 2) & (there[:, 1] < height - 2)
     kept = (found[:, 0] == 1) & (returned[:, 0] == 1) & (off < RETURN) & inside
     kept &= np.isfinite(there).all(1)
