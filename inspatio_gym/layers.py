@@ -72,6 +72,18 @@ def grow(mask: Mask) -> Mask:
     return cv2.dilate(mask.astype(np.uint8), kernel).astype(bool)
 
 
+def spread(rgbx: NDArray[np.uint32], known: Mask) -> NDArray[np.uint32]:
+    """Colours (H, W) with the unknown ones replaced by the nearest known, for look-ups that fall beside a surface."""
+    if known.all() or not known.any():
+        return rgbx
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~known).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    colours = np.zeros(nearest.max() + 1, np.uint32)
+    colours[nearest[known]] = rgbx[known]
+    return colours[nearest]
+
+
 class LayerStore:
     """Layers of many frames of many scenes at one size, in slots of a few large arrays that kernels index.
 
@@ -156,7 +168,7 @@ class LayerStore:
                 seen, pack(view.rgb(j)), view.c2w[j], pinhole(view.intrinsics[j]), self.poses[slot], padded,
                 front, moving, self.plan, depth, rgbx,
             )  # fmt: skip
-        return depth, rgbx
+        return depth, spread(rgbx, depth > 0)
 
 
 def _chunks(width: int) -> int:

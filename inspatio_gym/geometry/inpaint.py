@@ -51,6 +51,10 @@ def fill(words, z, kinds, levels, means, weights, shares):
         _pull(levels, level, shares)
         for cell in range(levels[level + 1, 2], levels[level + 2, 2]):
             shares[cell] = min(shares[cell], _ONE)
+    apex = levels[top, 2]  # the last level's one cell and the three that pad it
+    weights[apex : apex + 4] = weights[apex]
+    for k in range(4):
+        means[k, apex : apex + 4] = means[k, apex]
     for level in range(top, -1, -1):
         for k in range(4):
             _push(levels, level, top, means[k], weights, shares)

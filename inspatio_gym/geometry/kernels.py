@@ -9,8 +9,9 @@ and leaves its z in the target pixels of its footprint, the nearest z winning. B
 takes its z through the inverse map into the source frame and samples colour there bilinearly, so pictures stay sharp
 however the footprints overlap. The surface found there gives a better z, with which it looks up once more.
 
-A footprint reaches half way to each neighbour on the same surface plus a quarter of a pixel. That leaves no cracks,
-and under the identity a point covers its own pixel alone, which makes the identity exact.
+A footprint reaches half way to each neighbour on the same surface plus a quarter of a pixel, and half its own width
+where the surface ends. That leaves no cracks, keeps rims where they are, and under the identity a point covers its own
+pixel alone, which makes the identity exact.
 
     layer       depth float32, rgbx uint32 (H + 2, W): rows 0..H-1 and two copies of the last, so that the corners of a
                 bilinear cell need no bounds checks; depth 0 where there is no point; rgbx = red | green << 8 | blue << 16
@@ -44,6 +45,8 @@ CLEARLY = np.float32(1.05)  # the background covers the frame's own surface only
 BESIDE = np.float32(0.95)  # background behind a moving pixel may be this close: where it touches the ground
 TIE = np.float32(0.97)  # a later contributor replaces an earlier one only when nearer by this factor
 CRACK = np.float32(1.05)  # a gap between two pixels this close in depth is a crack in one surface
+SETTLED = np.float32(1e-3)  # a z this close to the surface, as a fraction, lies on it
+SETTLE_ROUNDS = 8  # a plane needs two
 CHUNK = 32  # pixels of a row that are skipped together when empty or out of view
 
 _AFTER = np.uint64(1)  # indices are unsigned, which spares a test for negative ones and lets loops vectorise
@@ -152,11 +155,11 @@ def _steps(first, last, p, q, shift, at, ds, steps):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _reach(step, own, shear):
-    """How far a footprint reaches towards a neighbour that landed `step` pixels away."""
+    """How far a footprint reaches towards a neighbour that landed `step` pixels away, or -1 beyond which the surface ends."""
     stretch = step if step >= _ZERO else own
     stretch = stretch if stretch < STRETCH else STRETCH
     half = _HALF * stretch
-    plain, rolled = half + _QUARTER, half * shear + np.float32(0.05)
+    plain, rolled = half + (_QUARTER if step >= _ZERO else _ZERO), half * shear + np.float32(0.05)
     half = plain if plain > rolled else rolled
     return half if half > _HALF else _HALF
 
@@ -414,6 +417,65 @@ def resolve(front_z, back_z, depth, rgbx, plan, cameras, first, last, words, out
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def settle(zbuffer, depth, plan, camera, front, moving, pad_y, pad_x):
+    """Move every z of a z-buffer onto the surface itself, or empty the pixel where there is none on its ray.
+
+    Pixels that land on the surface `front` of the frame itself are emptied unseen: see `fuse`, for which this is.
+
+    A footprint of many pixels carries one z, which is far off where the surface is slanted. A plane's inverse depth is
+    linear in the picture, 1 / d = a x + b y + c, so a ray, d (x, y, 1) = z A + t, meets the plane of a cell at
+    z = (1 - (a, b, c) . t) / ((a, b, c) . A), where the next cell is looked at.
+    """
+    height, width, start = plan[0, 0], plan[0, 1], plan[0, 2]
+    for y in range(1, zbuffer.shape[0] - 1):
+        for x in range(1, zbuffer.shape[1] - 1):
+            z = zbuffer[y, x]
+            if z == EMPTY:
+                continue
+            i, j = x - 1 - pad_x, y - 1 - pad_y
+            inside = 0 <= i < front.shape[1] and 0 <= j < front.shape[0]
+            if inside and not moving[j, i] and front[j, i] * TIE < z < front[j, i] * CLEARLY:
+                zbuffer[y, x] = EMPTY
+                continue
+            u, v = np.float32(x - 1), np.float32(y - 1)
+            a0 = camera[12] * u + camera[13] * v + camera[14]
+            a1 = camera[15] * u + camera[16] * v + camera[17]
+            a2 = camera[18] * u + camera[19] * v + camera[20]
+            t0, t1, t2 = camera[21], camera[22], camera[23]
+            there = False
+            for _ in range(SETTLE_ROUNDS):
+                d = z * a2 + t2
+                if not d > NEAR:
+                    break
+                sx = min(max((z * a0 + t0) / d, _ZERO), np.float32(width - 1))
+                sy = min(max((z * a1 + t1) / d, _ZERO), np.float32(height - 1))
+                ix, iy = min(np.int64(sx), max(width - 2, 0)), min(np.int64(sy), max(height - 2, 0))
+                fx, fy = sx - np.float32(ix), sy - np.float32(iy)
+                cell = start + iy * width + ix
+                p0, p1, p2, p3 = depth[cell], depth[cell + 1], depth[cell + width], depth[cell + width + 1]
+                near = (p3 if fx >= _HALF else p2) if fy >= _HALF else (p1 if fx >= _HALF else p0)
+                least, most = min(min(p0, p1), min(p2, p3)), max(max(p0, p1), max(p2, p3))
+                if least > _ZERO and most < least * JOINED:
+                    q0, q1, q2, q3 = _ONE / p0, _ONE / p1, _ONE / p2, _ONE / p3
+                    a = (q1 - q0) * (_ONE - fy) + (q3 - q2) * fy
+                    b = (q2 - q0) * (_ONE - fx) + (q3 - q1) * fx
+                    inverse = (q0 * (_ONE - fx) + q1 * fx) * (_ONE - fy) + (q2 * (_ONE - fx) + q3 * fx) * fy
+                    there = abs(d * inverse - _ONE) < SETTLED
+                    if there:
+                        break
+                    c = inverse - a * sx - b * sy
+                    z = (_ONE - a * t0 - b * t1 - c * t2) / (a * a0 + b * a1 + c * a2)
+                else:  # a rim: a surface as deep as its pixel
+                    there = abs(near - d) < d * SETTLED
+                    if there or not near > _ZERO:
+                        break
+                    z = (near - t2) / a2
+                if not NEAR < z < EMPTY:
+                    break
+            zbuffer[y, x] = z if there else EMPTY
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def fuse(words, z, kinds, front, moving, plan, back, back_rgbx):
     """Merge one contributing frame, already seen from a frame's widened camera, into that frame's background.
 
@@ -455,6 +517,7 @@ def fuse_frame(seen, rgbx, pose, lens, target, padded, front, moving, plan, back
     nothing = np.full((tall + 2, broad + 2), EMPTY)
     splat(cells, chunks, layer, 0, cameras[0], 0, height, zbuffer)
     clear_border(zbuffer)
+    settle(zbuffer, cells, layer, cameras[0], front, moving, plan[1, 4], plan[1, 5])
     words = np.empty((tall, broad), np.uint32)
     out_z = np.empty((tall, broad), np.float32)
     kinds = np.empty((tall, broad), np.uint8)

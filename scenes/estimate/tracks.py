@@ -109,11 +109,11 @@ def _step(
     there, found, _ = cv2.calcOpticalFlowPyrLK(previous, grey, start, start.copy(), **options)
     back, returned, _ = cv2.calcOpticalFlowPyrLK(grey, previous, there, start.copy(), flags=4, **options)
     off = np.abs(back - start)[:, 0].max(1)
-    there = np.asarray(there[:, 0], np.float32)
-    inside = (there > 1).all(1) & (there[:, 0] < width - 2) & (there[:, 1] < height - 2)
+    moved = np.asarray(there[:, 0], np.float32)
+    inside = (moved > 1).all(1) & (moved[:, 0] < width - 2) & (moved[:, 1] < height - 2)
     kept = (found[:, 0] == 1) & (returned[:, 0] == 1) & (off < RETURN) & inside
-    kept &= np.isfinite(there).all(1)
-    return there, kept
+    kept &= np.isfinite(moved).all(1)
+    return moved, kept
 
 
 def _corners(grey: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.float32]:
