@@ -42,7 +42,7 @@ JOINED = np.float32(1.1)  # neighbouring pixels whose depths differ by less than
 ALIKE = np.float32(0.1)  # a pixel whose depth is off by less than this fraction shows the surface we look for
 STRETCH = np.float32(16.0)  # pixels; a surface torn further apart than this shows holes
 CLEARLY = np.float32(1.05)  # the background covers the frame's own surface only when nearer by this factor
-BESIDE = np.float32(0.95)  # background behind a moving pixel may be this close: where it touches the ground
+BESIDE = np.float32(0.96)  # background behind a moving pixel may be this close, over 1 / CLEARLY: where it stands
 TIE = np.float32(0.97)  # a later contributor replaces an earlier one only when nearer by this factor
 CRACK = np.float32(1.05)  # a gap between two pixels this close in depth is a crack in one surface
 SETTLED = np.float32(1e-3)  # a z this close to the surface, as a fraction, lies on it
@@ -292,7 +292,8 @@ def _choose(front_z, back_z, y, width, zs, kinds):
         far = _bridge(
             back_z[y + 1, x + 1], back_z[y + 1, x], back_z[y + 1, x + 2], back_z[y, x + 1], back_z[y + 2, x + 1]
         )
-        front = near < EMPTY and near <= far * CLEARLY
+        # A crack in the background is no crack where the frame shows what lies there.
+        front = near < EMPTY and near <= back_z[y + 1, x + 1] * CLEARLY
         z = near if front else far
         zs[x] = z
         kinds[y, x] = 0 if front else (1 if z < EMPTY else 2)
