@@ -418,10 +418,11 @@ def resolve(front_z, back_z, depth, rgbx, plan, cameras, first, last, words, out
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def settle(zbuffer, depth, plan, camera, front, moving, pad_y, pad_x):
+def settle(zbuffer, depth, plan, camera, front, moving, pad_y, pad_x, back):
     """Move every z of a z-buffer onto the surface itself, or empty the pixel where there is none on its ray.
 
-    Pixels that land on the surface `front` of the frame itself are emptied unseen: see `fuse`, for which this is.
+    Pixels that land on the surface `front` of the frame itself, or behind the background found so far, are emptied
+    unseen: see `fuse`, for which this is. A footprint's z is its nearest, so what lies behind will do so after all.
 
     A footprint of many pixels carries one z, which is far off where the surface is slanted. A plane's inverse depth is
     linear in the picture, 1 / d = a x + b y + c, so a ray, d (x, y, 1) = z A + t, meets the plane of a cell at
@@ -432,6 +433,10 @@ def settle(zbuffer, depth, plan, camera, front, moving, pad_y, pad_x):
         for x in range(1, zbuffer.shape[1] - 1):
             z = zbuffer[y, x]
             if z == EMPTY:
+                continue
+            known = back[y - 1, x - 1]
+            if known > _ZERO and z >= known * TIE:
+                zbuffer[y, x] = EMPTY
                 continue
             i, j = x - 1 - pad_x, y - 1 - pad_y
             inside = 0 <= i < front.shape[1] and 0 <= j < front.shape[0]
@@ -518,7 +523,7 @@ def fuse_frame(seen, rgbx, pose, lens, target, padded, front, moving, plan, back
     nothing = np.full((tall + 2, broad + 2), EMPTY)
     splat(cells, chunks, layer, 0, cameras[0], 0, height, zbuffer)
     clear_border(zbuffer)
-    settle(zbuffer, cells, layer, cameras[0], front, moving, plan[1, 4], plan[1, 5])
+    settle(zbuffer, cells, layer, cameras[0], front, moving, plan[1, 4], plan[1, 5], back)
     words = np.empty((tall, broad), np.uint32)
     out_z = np.empty((tall, broad), np.float32)
     kinds = np.empty((tall, broad), np.uint8)
