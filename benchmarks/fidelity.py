@@ -98,7 +98,7 @@ def ssim(a: Rgb, b: Rgb) -> NDArray[np.float64]:
     """(H, W) structural similarity, averaged over the channels: Gaussian windows of sigma 1.5, as in the paper."""
 
     def mean(image: NDArray[np.float64]) -> NDArray[np.float64]:
-        return cv2.GaussianBlur(image, (11, 11), 1.5, borderType=cv2.BORDER_REFLECT_101)
+        return np.asarray(cv2.GaussianBlur(image, (11, 11), 1.5, borderType=cv2.BORDER_REFLECT_101))
 
     x, y = a.astype(np.float64), b.astype(np.float64)
     mx, my = mean(x), mean(y)
@@ -122,9 +122,10 @@ def seen_by(source_depth: Depth, source: Pose, matrix: Intrinsics, target_depth:
     at = points @ matrix.T / np.where(ahead, z, 1)[..., None]
     x, y = at[..., 0], at[..., 1]
     inside = ahead & (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
-    fine = [((c + 0.5) * FINER - 0.5).astype(np.float32) for c in (x, y)]
+    fine_x, fine_y = (((c + 0.5) * FINER - 0.5).astype(np.float32) for c in (x, y))
     # The inverse depth of a plane is linear in the picture, so slanted surfaces are met exactly.
-    inverse = cv2.remap((1 / source_depth).astype(np.float32), *fine, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    nearness = (1 / source_depth).astype(np.float32)
+    inverse = cv2.remap(nearness, fine_x, fine_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return inside & (np.abs(z * inverse - 1) < SAME)
 
 
