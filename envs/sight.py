@@ -1,62 +1,91 @@
-"""A stand-in for the survey: the shown frame's own coarse points in a z-buffer, one call for all worlds."""
+"""What of a scene's measured geometry a camera sees, as coarse as the survey: the judge of corridors and rewards.
+
+The coarse points of the frame that is shown (`Scene.survey_depth`) go through a z-buffer of the same resolution. It
+works on the recording alone, so what it says does not depend on the world model, and it costs the same for all.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from inspatio_gym.geometry.logdepth import decode_depth
+from inspatio_gym.camera import Obstacle
+from inspatio_gym.geometry.logdepth import TABLE
 from inspatio_gym.scenes import Scene
-from inspatio_gym.types import Size
+from inspatio_gym.threads import spread
+from inspatio_gym.types import Poses, Size
 
 LONG_SIDE = 64
+LEAST = 8  # worlds that are worth a thread
+NEAR = 1e-3  # scene units; closer points are behind the lens
 
 
 class Survey:
-    """Coarse points of every frame of a scene, and the pinhole of a coarse view with the aspect of `size`."""
+    """The coarse points of every frame of a scene, for views with the aspect of `size`.
 
-    def __init__(self, scene: Scene, size: Size):
-        depth = np.asarray(scene.survey_depth)
-        self.height, self.width = depth.shape[1:]
-        self.depth = decode_depth(depth)
+    obstacle: the same points, as the rig knows them.
+    """
+
+    def __init__(self, scene: Scene, obstacle: Obstacle, size: Size):
+        self.codes, self.source = obstacle.codes, obstacle.pinhole
         self.c2w = np.ascontiguousarray(scene.c2w)
-        full = np.asarray(scene.intrinsics[0])
-        sx, sy = self.width / scene.size[1], self.height / scene.size[0]
-        self.source_pinhole = (
-            full[0, 0] * sx, full[1, 1] * sy, (full[0, 2] + 0.5) * sx - 0.5, (full[1, 2] + 0.5) * sy - 0.5
-        )  # fmt: skip
         scale = LONG_SIDE / max(size)
         self.shape = (round(size[0] * scale), round(size[1] * scale))
-        view = scene.view(self.shape).intrinsics[0]
-        self.target_pinhole = (view[0, 0], view[1, 1], view[0, 2], view[1, 2])
+        self.target = scene.view(self.shape).intrinsics[:, [0, 1, 0, 1], [0, 1, 2, 2]]
 
 
-def look(surveys, frames, c2w):
-    """(N, h, w) flat index of the nearest point each coarse pixel shows, -1 where none."""
-    answers = []
-    for survey, frame, camera in zip(surveys, frames, c2w, strict=True):
-        w2c = np.linalg.inv(camera) @ survey.c2w[frame]
-        answers.append(_look(survey.depth, frame, w2c, survey.source_pinhole, survey.target_pinhole, *survey.shape))
+def look(surveys: Sequence[Survey], frames: Sequence[int], c2w: Poses) -> list[NDArray[np.int32]]:
+    """For each camera (row of `c2w`) and the frame shown: int32 (h, w), the flat index into `survey_depth` of the nearest
+    point that each coarse pixel shows, -1 where there is none."""
+    answers = [np.full(survey.shape, -1, np.int32) for survey in surveys]
+
+    def some(first: int, last: int) -> None:
+        for k in range(first, last):
+            survey, frame = surveys[k], frames[k]
+            _look(
+                survey.codes,
+                TABLE,
+                frame,
+                survey.c2w[frame],
+                c2w[k],
+                survey.source[frame],
+                survey.target[frame],
+                answers[k],
+            )
+
+    spread(some, len(surveys), least=LEAST)
     return answers
 
 
 @njit(cache=True, nogil=True)
-def _look(depth, frame, m, source, target, height, width):
-    rows, cols = depth.shape[1:]
+def _look(codes, table, frame, here, there, source, target, index):
+    rows, cols = codes.shape[1:]
+    height, width = index.shape
     nearest = np.full((height, width), np.inf)
-    index = np.full((height, width), -1, np.int32)
+    turn, shift = np.empty((3, 3)), np.empty(3)  # from the recorded camera into the one that looks
+    for i in range(3):
+        for j in range(3):
+            turn[i, j] = there[0, i] * here[0, j] + there[1, i] * here[1, j] + there[2, i] * here[2, j]
+        shift[i] = (
+            there[0, i] * (here[0, 3] - there[0, 3])
+            + there[1, i] * (here[1, 3] - there[1, 3])
+            + there[2, i] * (here[2, 3] - there[2, 3])
+        )
     for v in range(rows):
         for u in range(cols):
-            d = depth[frame, v, u]
+            d = table[codes[frame, v, u]]
             x, y = (u - source[2]) / source[0] * d, (v - source[3]) / source[1] * d
-            z = m[2, 0] * x + m[2, 1] * y + m[2, 2] * d + m[2, 3]
-            if z < 1e-3:
+            z = turn[2, 0] * x + turn[2, 1] * y + turn[2, 2] * d + shift[2]
+            if z < NEAR:
                 continue
-            px = (m[0, 0] * x + m[0, 1] * y + m[0, 2] * d + m[0, 3]) / z * target[0] + target[2]
-            py = (m[1, 0] * x + m[1, 1] * y + m[1, 2] * d + m[1, 3]) / z * target[1] + target[3]
+            px = (turn[0, 0] * x + turn[0, 1] * y + turn[0, 2] * d + shift[0]) / z * target[0] + target[2]
+            py = (turn[1, 0] * x + turn[1, 1] * y + turn[1, 2] * d + shift[1]) / z * target[1] + target[3]
             if not (-1 < px < width and -1 < py < height):
                 continue
-            for r in (int(np.floor(py)), int(np.floor(py)) + 1):
-                for c in (int(np.floor(px)), int(np.floor(px)) + 1):
-                    if 0 <= r < height and 0 <= c < width and z < nearest[r, c]:
+            left, top = int(np.floor(px)), int(np.floor(py))
+            for r in range(max(top, 0), min(top + 2, height)):
+                for c in range(max(left, 0), min(left + 2, width)):
+                    if z < nearest[r, c]:
                         nearest[r, c] = z
                         index[r, c] = (frame * rows + v) * cols + u
-    return index

@@ -194,7 +194,7 @@ class Place:
         self.unit = scene.median_depth
         self.c2w = np.asarray(scene.c2w)
         self.obstacle = Obstacle.of(scene.survey_depth, scene.c2w, scene.intrinsics, scene.size)
-        self.survey = Survey(scene, size)
+        self.survey = Survey(scene, self.obstacle, size)
 
 
 def find_scenes(config: EnvConfig) -> list[Scene]:

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inspatio_gym.geometry import kernels
 from inspatio_gym.layers import View, shared_store
+from inspatio_gym.threads import spread
 from inspatio_gym.types import Size
 from inspatio_gym.world import Block, BlockRequest
 
@@ -92,19 +94,33 @@ class WarpModel:
         rgb = np.empty((total, height, width, 3), np.uint8)
         depth = np.empty((total, height, width), np.float32)
         covered = np.empty((total, height, width), np.bool_)
-        store = self.layers
-        with store.lock:
-            for first in range(0, total, store.capacity):
-                last = min(first + store.capacity, total)
-                slots = store.slots(wanted[first:last])
-                kernels.render_worlds(
-                    0, last - first, slots, np.array(targets[first:last], np.float64), store.poses, store.pinholes,
-                    store.depth, store.rgbx, store.chunks, store.plan,
-                    rgb[first:last], depth[first:last], covered[first:last],
-                )  # fmt: skip
+        with self.layers.lock:
+            for first in range(0, total, self.layers.capacity):
+                part = slice(first, first + self.layers.capacity)
+                self._render(wanted[part], np.array(targets[part], np.float64), rgb[part], depth[part], covered[part])
         blocks, start = [], 0
         for count in counts:
             stop = start + count
             blocks.append(Block(rgb[start:stop], depth[start:stop], covered[start:stop]))
             start = stop
         return blocks
+
+    def _render(
+        self,
+        wanted: list[tuple[View, int]],
+        targets: NDArray[np.float64],
+        rgb: NDArray[np.uint8],
+        depth: NDArray[np.float32],
+        covered: NDArray[np.bool_],
+    ) -> None:
+        """Write views (n, H, W, ...) of frames `wanted` from cameras `targets` (n, 4, 4); n fit into the store."""
+        store = self.layers
+        slots = store.slots(wanted)
+
+        def some(first: int, last: int) -> None:
+            kernels.render_worlds(
+                first, last, slots, targets, store.poses, store.pinholes, store.depth, store.rgbx, store.chunks,
+                store.plan, rgb, depth, covered,
+            )  # fmt: skip
+
+        spread(some, len(wanted))

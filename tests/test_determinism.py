@@ -155,24 +155,23 @@ import hashlib, sys
 import numpy as np
 from inspatio_gym.envs.vector_env import InSpatioVectorEnv
 
-envs = InSpatioVectorEnv(6, scene=sys.argv[1], model="warp", size=(96, 160))
+envs = InSpatioVectorEnv(24, scene=sys.argv[1], model="warp", size=(96, 160))
 digest = hashlib.blake2b()
 observations, _ = envs.reset(seed=0)
 rng = np.random.default_rng(0)
 for _ in range(12):
     for name in sorted(observations):
         digest.update(observations[name].tobytes())
-    observations, rewards, *_ = envs.step(rng.uniform(-0.4, 0.4, (6, 7)).astype(np.float32))
+    observations, rewards, *_ = envs.step(rng.uniform(-0.4, 0.4, (24, 7)).astype(np.float32))
     digest.update(rewards.tobytes())
 print(digest.hexdigest())
 """
 
 
 def test_any_number_of_threads_gives_the_same_bits(scenes):
-    """NUMBA_NUM_THREADS bounds every thread of ours; a fresh process is what reads it."""
     answers = set()
     for threads in ("1", "2", "3"):
-        environment = {**os.environ, "NUMBA_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
+        environment = {**os.environ, "INSPATIO_GYM_THREADS": threads, "OMP_NUM_THREADS": threads}
         run = subprocess.run(
             [sys.executable, "-c", STREAM, str(scenes[0].path)],
             env=environment,

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 CELL = 1 / 8  # side of a cell at depth 1: 3.6 to 7.2 degrees of the view
 GRID_SHIFT = 0.37  # in cells; keeps walls at round numbers off the grid's planes, where rounding would split them
+PART = 128  # frames
 COLLISION = 0.1  # cost of a step in which geometry stopped the camera, percentage points
 OUTSIDE = 2.5  # cost of a step that ends outside the corridor
 
@@ -108,11 +109,20 @@ class Cells(NamedTuple):
 @lru_cache(maxsize=32)
 def surface_cells(scene: "Scene") -> Cells:
     """Cut the static surface of a scene into cells; computed once a scene."""
-    keys = np.concatenate([_keys(scene, frame) for frame in range(scene.num_frames)])
-    occupied = np.unique(keys)
+    per_frame = scene.survey_depth[0].size
+    cells = np.empty(scene.num_frames * per_frame, np.int32)
+    parts = []  # cells are numbered within a part first, so that the 64-bit keys of a long clip are never all there
+    for first in range(0, scene.num_frames, PART):
+        frames = range(first, min(first + PART, scene.num_frames))
+        found, within = np.unique(np.concatenate([_keys(scene, frame) for frame in frames]), return_inverse=True)
+        cells[first * per_frame : (frames.stop) * per_frame] = within
+        parts.append(found)
+    occupied = np.unique(np.concatenate(parts))
     occupied = occupied[occupied >= 0]
-    cells = np.searchsorted(occupied, keys).astype(np.int32)
-    cells[keys < 0] = -1
+    for k, found in enumerate(parts):
+        number = np.where(found >= 0, np.searchsorted(occupied, found), -1).astype(np.int32)
+        part = slice(k * PART * per_frame, (k + 1) * PART * per_frame)
+        cells[part] = number[cells[part]]
     return Cells(cells, len(occupied))
 
 

@@ -21,7 +21,8 @@ MAX_CODE = 65535
 
 _LOG_NEAR = math.log(NEAR)
 _LOG_STEP = math.log(FAR / NEAR) / MAX_CODE
-_TABLE = np.exp(_LOG_NEAR + _LOG_STEP * np.arange(MAX_CODE + 1)).astype(np.float32)
+TABLE = np.exp(_LOG_NEAR + _LOG_STEP * np.arange(MAX_CODE + 1)).astype(np.float32)
+"""Z-depth of every code, float32 (65536,), for kernels to look up."""
 
 
 def encode_depth(depth: ArrayLike) -> NDArray[np.uint16]:
@@ -41,7 +42,7 @@ def decode_depth(codes: NDArray[np.uint16]) -> NDArray[np.float32]:
     codes = np.asarray(codes)
     if codes.dtype != np.uint16:
         raise TypeError(f"expected uint16 depth codes, got {codes.dtype}: pass what encode_depth returned")
-    return _TABLE[codes]
+    return TABLE[codes]
 
 
 @njit(cache=True, nogil=True)

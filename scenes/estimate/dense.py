@@ -11,7 +11,6 @@ Moving things take no part in that; each is stood where the static world is at i
 median inverse depth of the frame's points, so that no constant depends on the scene's scale.
 """
 
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,6 +29,7 @@ from inspatio_gym.scenes.estimate.points import Array
 from inspatio_gym.scenes.estimate.sfm import Structure
 from inspatio_gym.scenes.estimate.stereo import Votes, triangulate_flow
 from inspatio_gym.scenes.estimate.tracks import Tracks
+from inspatio_gym.threads import threads
 from inspatio_gym.types import Mask, Size
 
 LONG_SIDE = 416  # of the depth maps
@@ -67,7 +67,7 @@ class DenseDepth:
 
     def maps(self) -> Iterator[tuple[Map, Mask]]:
         """For each frame, in order: z-depth float32 (h, w) and what moves by itself, bool (h, w)."""
-        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        workers = threads()
         waiting: deque[Future[tuple[Map, Mask]]] = deque()
         greys: dict[int, NDArray[np.uint8]] = {}
         frames = self._clip.num_frames
