@@ -1,24 +1,18 @@
 """What a run is remembered by: a picture of its learning, and a page that says what was done, where, and what came of it."""
 
 import io
-import os
-import platform
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from inspatio_gym.agents.evaluate import Comparison, as_markdown
 from inspatio_gym.agents.files import written_whole
-from inspatio_gym.doctor import processor
+from inspatio_gym.doctor import machine
 from inspatio_gym.extras import extra
 
 with extra("agents"):
-    import torch
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-
-PACKAGES = ("inspatio-gym", "gymnasium", "torch", "stable-baselines3", "numba")
 
 
 def save_learning_curve(path: Path, progress: list[dict[str, float]], comparison: Comparison) -> None:
@@ -96,17 +90,6 @@ Trained (left) beside random (right), from one of these start states: [trained_v
 """
     with written_whole(path) as partial:
         partial.write_text(page, encoding="utf-8")
-
-
-def machine() -> str:
-    """One sentence: processor, system, versions."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    return (
-        f"{processor()}, {cores} cores, {device}; {platform.system()} {platform.release()}, "
-        f"Python {platform.python_version()}; {versions}."
-    )
 
 
 def _minutes(seconds: float) -> str:

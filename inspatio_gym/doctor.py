@@ -10,7 +10,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from inspatio_gym.threads import threads
 from inspatio_gym.world import MODELS
+
+MEASURED_WITH = ("inspatio-gym", "gymnasium", "numba", "torch", "stable-baselines3")
+"""Packages whose versions belong beside a measured figure."""
 
 Finding = tuple[bool, str, str]
 """Whether it is as it should be, what was looked at, what was found."""
@@ -62,6 +66,15 @@ def _machine() -> Iterator[Finding]:
         yield False, "accelerator", "none that torch sees; the warp world needs none"
 
 
+def machine() -> str:
+    """One sentence for whatever was measured here: processor, system, versions."""
+    versions = ", ".join(f"{name} {found}" for fine, name, found in map(_package, MEASURED_WITH) if fine)
+    return (
+        f"{processor()}, {threads()} cores; {platform.system()} {platform.release()}, Python {platform.python_version()}; "
+        f"{versions}."
+    )
+
+
 def processor() -> str:
     """The processor's name, as far as the system tells."""
     try:
@@ -85,11 +98,14 @@ def _requirements(extra: str) -> list[str]:
 
 
 def _packages(extra: str) -> Iterator[Finding]:
-    for name in _requirements(extra):
-        try:
-            yield True, name, importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            yield False, name, "not installed"
+    return map(_package, _requirements(extra))
+
+
+def _package(name: str) -> Finding:
+    try:
+        return True, name, importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False, name, "not installed"
 
 
 def _extras() -> Iterator[Finding]:
