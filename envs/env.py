@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from inspatio_gym.envs.slot import Slot
 from inspatio_gym.envs.stage import Stage
 from inspatio_gym.envs.window import Window
+from inspatio_gym.threads import ahead
 
 Observation = dict[str, NDArray[Any]]
 
@@ -116,9 +117,10 @@ class InSpatioEnv(gym.Env[Observation, Any]):
         if not slot.begun:
             raise ResetNeeded("expected reset() before step(), got step(): call env.reset(seed=...) first")
         request = slot.plan(*self.stage.control.read(action))
+        sight = ahead(self._sight)  # while the model steps
         block = self.stage.model.step([slot.session], [request])[0]
         out = self.stage.empty_observation()
-        reward, terminated, truncated, info = slot.observe(block, self._sight(), out)
+        reward, terminated, truncated, info = slot.observe(block, sight(), out)
         if self._window:
             self._window.show(block.rgb, slot.clock.fps)
         return out, reward, terminated, truncated, info

@@ -18,7 +18,7 @@ from inspatio_gym.types import Poses, Size
 
 LONG_SIDE = 64
 LEAST = 8  # worlds that are worth a thread
-NEAR = 1e-3  # scene units; closer points are behind the lens
+NEAR = np.float32(1e-3)  # scene units; closer points are behind the lens
 
 
 class Survey:
@@ -58,32 +58,33 @@ def look(surveys: Sequence[Survey], frames: Sequence[int], c2w: Poses) -> list[N
     return answers
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _look(codes, table, frame, here, there, source, target, index):
     rows, cols = codes.shape[1:]
     height, width = index.shape
-    nearest = np.full((height, width), np.inf)
-    turn, shift = np.empty((3, 3)), np.empty(3)  # from the recorded camera into the one that looks
-    for i in range(3):
-        for j in range(3):
-            turn[i, j] = there[0, i] * here[0, j] + there[1, i] * here[1, j] + there[2, i] * here[2, j]
-        shift[i] = (
-            there[0, i] * (here[0, 3] - there[0, 3])
-            + there[1, i] * (here[1, 3] - there[1, 3])
-            + there[2, i] * (here[2, 3] - there[2, 3])
-        )
+    nearest = np.full((height, width), np.float32(np.inf))
+    m = np.empty((3, 4), np.float32)  # from the recorded camera to pixels of the one that looks
+    for j in range(4):
+        x = y = z = 0.0
+        for k in range(3):
+            part = here[k, j] - there[k, 3] if j == 3 else here[k, j]
+            x, y, z = x + there[k, 0] * part, y + there[k, 1] * part, z + there[k, 2] * part
+        m[0, j], m[1, j], m[2, j] = target[0] * x + target[2] * z, target[1] * y + target[3] * z, z
+    fx, fy, cx, cy = np.float32(1 / source[0]), np.float32(1 / source[1]), np.float32(source[2]), np.float32(source[3])
+    one, right, bottom = np.float32(1), np.float32(width), np.float32(height)
     for v in range(rows):
+        y = (np.float32(v) - cy) * fy
+        row_x, row_y, row_z = m[0, 1] * y + m[0, 2], m[1, 1] * y + m[1, 2], m[2, 1] * y + m[2, 2]
         for u in range(cols):
-            d = table[codes[frame, v, u]]
-            x, y = (u - source[2]) / source[0] * d, (v - source[3]) / source[1] * d
-            z = turn[2, 0] * x + turn[2, 1] * y + turn[2, 2] * d + shift[2]
+            d, x = table[codes[frame, v, u]], (np.float32(u) - cx) * fx
+            z = d * (m[2, 0] * x + row_z) + m[2, 3]
             if z < NEAR:
                 continue
-            px = (turn[0, 0] * x + turn[0, 1] * y + turn[0, 2] * d + shift[0]) / z * target[0] + target[2]
-            py = (turn[1, 0] * x + turn[1, 1] * y + turn[1, 2] * d + shift[1]) / z * target[1] + target[3]
-            if not (-1 < px < width and -1 < py < height):
+            px = (d * (m[0, 0] * x + row_x) + m[0, 3]) / z
+            py = (d * (m[1, 0] * x + row_y) + m[1, 3]) / z
+            if not (-one < px < right and -one < py < bottom):
                 continue
-            left, top = int(np.floor(px)), int(np.floor(py))
+            left, top = int(px + one) - 1, int(py + one) - 1
             for r in range(max(top, 0), min(top + 2, height)):
                 for c in range(max(left, 0), min(left + 2, width)):
                     if z < nearest[r, c]:

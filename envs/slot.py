@@ -21,7 +21,7 @@ from inspatio_gym.camera import CameraRig
 from inspatio_gym.clock import Clock
 from inspatio_gym.envs.spaces import MAX_DEPTH
 from inspatio_gym.envs.tasks import Moment
-from inspatio_gym.geometry.poses import compose, from_vector, rotation_ypr
+from inspatio_gym.geometry.poses import from_vector
 from inspatio_gym.types import Pose, Rgb
 from inspatio_gym.world import Block, BlockRequest
 
@@ -87,7 +87,7 @@ class Slot:
             self.rig.reset(offset_pose(options["pose"], self.place.unit))
         else:
             self._settle(jitter)
-        self._came_from = self.rig.vector.tolist()
+        self._here = self._came_from = self.rig.vector
         self._collided = False
         frame, first = self.clock.frame, self.stage.model.first_frames
         self._source = np.maximum(np.arange(frame - first + 1, frame + 1), 0)
@@ -97,7 +97,7 @@ class Slot:
     def plan(self, motion: NDArray[np.float64], rate: float) -> BlockRequest:
         """Hold a motion (6,) and a rate of time, as `Control.read` returns them, for a step."""
         frames = self.stage.frames
-        self._came_from = self.rig.vector.tolist()
+        self._came_from = self._here
         self._source = self.clock.advance(rate, frames)
         anchors = self.place.c2w[self._source] if self.stage.rides else self.stage.at_first_camera
         self._c2w, self._collided = self.rig.advance(
@@ -107,6 +107,7 @@ class Slot:
             anchors=anchors,
             obstacle=self.place.obstacle.at(self._source),
         )
+        self._here = self.rig.vector
         return BlockRequest(self._source, self._c2w, self.stage.observed(frames))
 
     @property
@@ -154,10 +155,9 @@ class Slot:
         if unit != 1.0:
             depth *= np.float32(1.0 / unit)
         np.minimum(depth, MAX_DEPTH, out=out["depth"][..., 0])
-        pose = self.rig.vector
-        if unit != 1.0:
-            pose[:3] /= unit
-        np.clip(pose, self.stage.pose_low, self.stage.pose_high, out=out["pose"])
+        out["pose"][:] = self._here
+        out["pose"][:3] /= unit
+        np.clip(out["pose"], self.stage.pose_low, self.stage.pose_high, out=out["pose"])
         out["time"][:] = self.clock.position, self.clock.rate
         for name, value in self.task.observation().items():
             out[name][...] = value
@@ -195,6 +195,7 @@ class Slot:
         self._enter(self.stage.recall(snapshot["scene"]), rng, snapshot["key"])
         rng.bit_generator.state = snapshot["rng"]
         self.rig.restore(snapshot["rig"])
+        self._here = self.rig.vector
         self.clock.restore(snapshot["clock"])
         self._outside = snapshot["outside"]
         self.task.restore(snapshot["task"], self.place.scene)
@@ -222,7 +223,7 @@ class Slot:
             if not self.stage.rides:
                 self.clock.reset(frame=int(scale * frame))
             try:
-                self.rig.reset(compose(rotation_ypr(*angles), moved))
+                self.rig.place(moved, angles)
             except ValueError:  # a rig with tighter limits than the jitter
                 continue
             sight = self.stage.look([self.place], [self.clock.frame], self._camera(self.rig.offset)[None])[0]
@@ -235,7 +236,7 @@ class Slot:
 
     def _moment(self, sight: Sight) -> Moment:
         frame, c2w = self.view
-        moved, turned_deg = between(self._came_from, self.rig.vector.tolist())
+        moved, turned_deg = between(self._came_from.tolist(), self._here.tolist())
         return Moment(
             scene=self.place.scene,
             unit=self.place.unit,

@@ -22,6 +22,7 @@ from inspatio_gym.envs.sight import Survey, look
 from inspatio_gym.envs.slot import Sight
 from inspatio_gym.envs.spaces import Resizer, check_size, observation_space
 from inspatio_gym.envs.tasks import Task, task_factory, task_name
+from inspatio_gym.recycling import Recycler
 from inspatio_gym.scenes import Scene, load_scene
 from inspatio_gym.types import Poses, Size
 from inspatio_gym.world import BlockRequest, WorldModel, load_model
@@ -115,6 +116,7 @@ class Stage:
         assert isinstance(pose, gym.spaces.Box)
         self.pose_low, self.pose_high = pose.low, pose.high
         self.resizer = Resizer(render_size, self.size)
+        self._recycler = Recycler()
         self.every_frame = every_frame or config.include_frames
         self.scenes = find_scenes(config)
         self.places = {scene.digest: Place(scene, self.size) for scene in self.scenes}
@@ -122,7 +124,7 @@ class Stage:
     def empty_observation(self, *batch: int) -> dict[str, NDArray[Any]]:
         """Fresh arrays for a world's observation to be written into; `batch` worlds, if given."""
         return {
-            name: np.empty((*batch, *(part.shape or ())), part.dtype or np.float32)
+            name: self._recycler.empty((*batch, *(part.shape or ())), part.dtype or np.float32)
             for name, part in self.observation_space.spaces.items()
         }
 

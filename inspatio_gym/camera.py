@@ -94,8 +94,15 @@ class CameraRig:
         pose = require_rigid(offset, "offset")
         if pose.shape != (4, 4):
             raise ValueError(f"offset: expected one pose (4, 4), got {pose.shape}")
-        state = np.concatenate((pose[:3, 3], ypr_deg(pose[:3, :3])))
-        sizes = (np.linalg.norm(state[:3]), *np.abs(state[3:]))
+        self.place(pose[:3, 3], ypr_deg(pose[:3, :3]))
+
+    def place(self, position: ArrayLike, ypr_deg: ArrayLike) -> None:
+        """Start over at a position (3,), scene units, and yaw, pitch and roll (3,) in degrees from the anchor.
+
+        Raises ValueError outside the limits.
+        """
+        state = np.concatenate((position, ypr_deg), dtype=np.float64)
+        sizes = (math.hypot(*state[:3]), *np.abs(state[3:]).tolist())
         for name, size, limit in zip(("distance", "yaw", "pitch", "roll"), sizes, self._limits[2:], strict=True):
             if size > limit + 1e-6:
                 raise ValueError(

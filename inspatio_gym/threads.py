@@ -9,6 +9,9 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def threads() -> int:
@@ -23,7 +26,9 @@ def threads() -> int:
 
 def spread(work: Callable[[int, int], object], count: int, *, least: int = 1) -> None:
     """Call work(first, last) on ranges that cover 0..count-1, side by side. least: jobs that are worth a thread."""
-    parts = min(threads(), count // least)
+    parts = count // least
+    if parts > 1:
+        parts = min(parts, threads())
     if parts < 2:
         work(0, count)
         return
@@ -35,6 +40,14 @@ def spread(work: Callable[[int, int], object], count: int, *, least: int = 1) ->
             work(*bounds[k : k + 2])
         else:
             future.result()
+
+
+def ahead(work: Callable[[], T]) -> Callable[[], T]:
+    """Begin work() beside what the caller does next, if there is a thread for it; returns what waits for its result."""
+    if threads() == 1:
+        return work
+    future = _pool(os.getpid(), threads() - 1).submit(work)
+    return lambda: work() if future.cancel() else future.result()
 
 
 @lru_cache(maxsize=4)

@@ -5,6 +5,7 @@ The work is in `layers` (what is kept of a source frame) and `geometry.kernels` 
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from inspatio_gym.geometry import kernels
 from inspatio_gym.layers import View, shared_store
+from inspatio_gym.recycling import Recycler
 from inspatio_gym.threads import spread
 from inspatio_gym.types import Size
 from inspatio_gym.world import Block, BlockRequest
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from inspatio_gym.scenes import Scene
 
 
+@lru_cache(maxsize=32)
 def at_size(scene: Any, size: Size) -> View:
     """The scene cropped and resized to `size`, which must be at least 2x2 pixels; itself if it has that size."""
     if tuple(scene.size) == tuple(size):
@@ -67,6 +70,7 @@ class WarpModel:
         self.device = "cpu"
         self.digest = f"warp background={background}"
         self.layers = shared_store(self.render_size, background=background)
+        self._recycler = Recycler()
 
     def start(
         self, scenes: Sequence["Scene"], keys: Sequence[int], requests: Sequence[BlockRequest]
@@ -91,9 +95,9 @@ class WarpModel:
                 targets.append(request.c2w[k])
         height, width = self.render_size
         total = len(wanted)
-        rgb = np.empty((total, height, width, 3), np.uint8)
-        depth = np.empty((total, height, width), np.float32)
-        covered = np.empty((total, height, width), np.bool_)
+        rgb = self._recycler.empty((total, height, width, 3), np.uint8)
+        depth = self._recycler.empty((total, height, width), np.float32)
+        covered = self._recycler.empty((total, height, width), np.bool_)
         with self.layers.lock:
             for first in range(0, total, self.layers.capacity):
                 part = slice(first, first + self.layers.capacity)
