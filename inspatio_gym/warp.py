@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 from inspatio_gym.geometry import kernels
 from inspatio_gym.layers import View, shared_store
 from inspatio_gym.recycling import Recycler
-from inspatio_gym.threads import spread
-from inspatio_gym.types import Size
+from inspatio_gym.threads import spread, threads
+from inspatio_gym.types import Pose, Rgb, Size
 from inspatio_gym.world import Block, BlockRequest
 
 if TYPE_CHECKING:
     from inspatio_gym.scenes import Scene
+
+SHARED_PIXELS = 60_000
+"""Of a view whose rows are worth sharing out over threads, when there are fewer views than these."""
 
 
 @lru_cache(maxsize=32)
@@ -120,6 +123,10 @@ class WarpModel:
         """Write views (n, H, W, ...) of frames `wanted` from cameras `targets` (n, 4, 4); n fit into the store."""
         store = self.layers
         slots = store.slots(wanted)
+        if len(wanted) < threads() and rgb[0].size >= 3 * SHARED_PIXELS:
+            for k, slot in enumerate(slots):
+                self._render_shared(slot, targets[k], rgb[k], depth[k], covered[k])
+            return
 
         def some(first: int, last: int) -> None:
             kernels.render_worlds(
@@ -128,3 +135,42 @@ class WarpModel:
             )  # fmt: skip
 
         spread(some, len(wanted))
+
+    def _render_shared(
+        self, slot: int, target: Pose, rgb: Rgb, depth: NDArray[np.float32], covered: NDArray[np.bool_]
+    ) -> None:
+        """The same for one large view, whose rows are shared out over the threads; the result is the same to the bit."""
+        store, (height, width) = self.layers, self.render_size
+        bands = threads()
+        buffers = [[self._recycler.empty((height + 2, width + 2), np.float32) for _ in range(bands)] for _ in range(2)]
+        words = self._recycler.empty((height, width), np.uint32)
+        kinds = self._recycler.empty((height, width), np.uint8)
+        cameras = kernels.relate_layers(store.poses[slot], target, store.pinholes[slot], store.plan)
+
+        def splat(first: int, last: int) -> None:
+            for band in range(first, last):
+                for layer in range(2):
+                    buffers[layer][band].fill(kernels.EMPTY)
+                    rows = store.plan[layer, 0]
+                    begin, end = rows * band // bands, rows * (band + 1) // bands
+                    kernels.splat(
+                        store.depth[slot], store.chunks[slot], store.plan, layer, cameras[layer], begin, end,
+                        buffers[layer][band],
+                    )  # fmt: skip
+
+        def merge(first: int, last: int) -> None:
+            for layer in range(first, last):
+                for other in buffers[layer][1:]:
+                    np.minimum(buffers[layer][0], other, out=buffers[layer][0])
+                kernels.clear_border(buffers[layer][0])
+
+        def resolve(first: int, last: int) -> None:
+            kernels.resolve(
+                buffers[0][0], buffers[1][0], store.depth[slot], store.rgbx[slot], store.plan, cameras, first, last, words,
+                depth, kinds,
+            )  # fmt: skip
+
+        spread(splat, bands)
+        spread(merge, 2)
+        spread(resolve, height, least=height // bands)
+        kernels.finish(words, kinds, rgb, depth, covered)

@@ -540,19 +540,47 @@ def _any_hole(kinds):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _publish(words, out_z, kinds, rgb, depth, covered):
-    """The finished view as a block has it: bytes, z and whether it was measured."""
-    height, width = out_z.shape
+def _publish(words, kinds, rgb, covered):
+    """The finished view as a block has it: bytes, and whether it was measured."""
     flat_words, flat = words.reshape(-1), rgb.reshape(-1)
-    for i in range(height * width):
+    for i in range(flat_words.size):
         word = flat_words[i]
         flat[3 * i] = np.uint8(word & np.uint32(255))
         flat[3 * i + 1] = np.uint8((word >> np.uint32(8)) & np.uint32(255))
         flat[3 * i + 2] = np.uint8((word >> np.uint32(16)) & np.uint32(255))
+    height, width = kinds.shape
     for y in range(height):
         for x in range(width):
-            depth[y, x] = out_z[y, x]
             covered[y, x] = kinds[y, x] < 2
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def relate_layers(pose, target, pinhole, plan):
+    """The `camera` of both layers of a slot, float32 (2, 25), for a view from c2w `target`."""
+    cameras, padded = np.empty((2, 25), np.float32), pinhole.copy()
+    padded[2] += plan[1, 5]
+    padded[3] += plan[1, 4]
+    relate(pose, target, pinhole, pinhole, cameras[0])
+    relate(pose, target, padded, pinhole, cameras[1])
+    return cameras
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def finish(words, kinds, rgb, depth, covered):
+    """Fill what `resolve` left open in a view, and write it as a block has it."""
+    if _any_hole(kinds):
+        levels = pyramid_levels(depth.shape[0], depth.shape[1])
+        cells = levels[-1, 2]
+        fill(
+            words,
+            depth,
+            kinds,
+            levels,
+            np.empty((4, cells), np.float32),
+            np.empty(cells, np.float32),
+            np.empty(cells, np.float32),
+        )
+    _publish(words, kinds, rgb, covered)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -562,27 +590,15 @@ def render_worlds(first, last, slots, targets, poses, pinholes, depths, rgbxs, c
     front_z = np.empty((height + 2, width + 2), np.float32)
     back_z = np.empty((height + 2, width + 2), np.float32)
     words = np.empty((height, width), np.uint32)
-    out_z = np.empty((height, width), np.float32)
     kinds = np.empty((height, width), np.uint8)
-    cameras = np.empty((2, 25), np.float32)
-    levels = pyramid_levels(height, width)
-    cells = levels[-1, 2]
-    means, weights, shares = np.empty((4, cells), np.float32), np.empty(cells, np.float32), np.empty(cells, np.float32)
-    padded = np.empty(4)
     for world in range(first, last):
         slot = slots[world]
-        padded[:] = pinholes[slot]
-        padded[2] += plan[1, 5]
-        padded[3] += plan[1, 4]
-        relate(poses[slot], targets[world], pinholes[slot], pinholes[slot], cameras[0])
-        relate(poses[slot], targets[world], padded, pinholes[slot], cameras[1])
+        cameras = relate_layers(poses[slot], targets[world], pinholes[slot], plan)
         front_z[:] = EMPTY
         back_z[:] = EMPTY
         splat(depths[slot], chunks[slot], plan, 0, cameras[0], 0, plan[0, 0], front_z)
         splat(depths[slot], chunks[slot], plan, 1, cameras[1], 0, plan[1, 0], back_z)
         clear_border(front_z)
         clear_border(back_z)
-        resolve(front_z, back_z, depths[slot], rgbxs[slot], plan, cameras, 0, height, words, out_z, kinds)
-        if _any_hole(kinds):
-            fill(words, out_z, kinds, levels, means, weights, shares)
-        _publish(words, out_z, kinds, rgb[world], depth[world], covered[world])
+        resolve(front_z, back_z, depths[slot], rgbxs[slot], plan, cameras, 0, height, words, depth[world], kinds)
+        finish(words, kinds, rgb[world], depth[world], covered[world])
