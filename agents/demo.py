@@ -44,6 +44,7 @@ def demo(config: DemoConfig) -> Comparison:
     def done(part: str) -> None:
         seconds[part] = time.monotonic() - begun - sum(seconds.values())
 
+    _check(config.run)
     _say(1, f"the world: {config.video or 'the bundled ' + DEFAULT_SCENE}")
     scene = _scene(config.video)
     geometry = scene.geometry
@@ -56,6 +57,7 @@ def demo(config: DemoConfig) -> Comparison:
         run=config.run,
         video=(config.video,) if config.video else (),
         scene=() if config.video else (DEFAULT_SCENE,),
+        model="warp",
         control=config.control,
         max_episode_steps=config.max_episode_steps,
         steps=config.steps,
@@ -107,20 +109,21 @@ def _scene(video: Path | None) -> Scene:
     return anchor(video, progress=sys.stderr.isatty())
 
 
+def _check(run: Path) -> None:
+    """Raise ValueError if the run's folder holds anything but an earlier demo."""
+    if run.exists() and (not run.is_dir() or (any(run.iterdir()) and not (run / MARK).is_file())):
+        raise ValueError(
+            f"expected a new folder or an earlier demo's, got {str(run)!r}, which holds something else: pass another --run"
+        )
+
+
 def _clear(run: Path) -> None:
-    """Make the folder for the run, in place of an earlier demo's. Raises ValueError if something else is there."""
-    if run.exists():
-        if not run.is_dir() or (any(run.iterdir()) and not (run / MARK).is_file()):
-            raise ValueError(
-                f"expected a new folder or an earlier demo's, got {str(run)!r}, which holds something else: pass another "
-                "--run"
-            )
-        # The mark goes last: whatever interrupts this, the next demo may take the folder.
-        for entry in run.iterdir():
-            if entry.name != MARK:
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    """Make the folder for the run, in place of an earlier demo's."""
     run.mkdir(parents=True, exist_ok=True)
-    (run / MARK).touch()
+    (run / MARK).touch()  # stays: whatever interrupts this, the next demo may take the folder
+    for entry in run.iterdir():
+        if entry.name != MARK:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
 def _next_steps(config: DemoConfig) -> str:

@@ -21,7 +21,7 @@ from inspatio_gym.types import Rgb
 with extra("agents"):
     from PIL import Image, ImageDraw, ImageFont
 
-WIDTH = 320  # of an agent's frames, about
+WIDTH = 480  # of an agent's frames, about
 STRIP = 28  # pixels above them, for the words
 GAP = 8  # pixels between two agents
 

@@ -103,7 +103,7 @@ class InSpatioEnv(gym.Env[Observation, Any]):
         sessions, blocks = stage.model.start([slot.place.scene], [slot.key], [request])
         slot.session = sessions[0]
         out = self.stage.empty_observation()
-        info = slot.observe_first(blocks[0], self._sight(), out)
+        info = slot.observe_first(blocks[0], out)
         if self._window:
             self._window.show(blocks[0].rgb[-1:], slot.clock.fps)
         return out, info

@@ -65,13 +65,13 @@ def _look(codes, table, frame, here, there, source, target, index):
     nearest = np.full((height, width), np.float32(np.inf))
     m = np.empty((3, 4), np.float32)  # from the recorded camera to pixels of the one that looks
     for j in range(4):
-        x = y = z = 0.0
+        right = down = ahead = 0.0
         for k in range(3):
             part = here[k, j] - there[k, 3] if j == 3 else here[k, j]
-            x, y, z = x + there[k, 0] * part, y + there[k, 1] * part, z + there[k, 2] * part
-        m[0, j], m[1, j], m[2, j] = target[0] * x + target[2] * z, target[1] * y + target[3] * z, z
+            right, down, ahead = right + there[k, 0] * part, down + there[k, 1] * part, ahead + there[k, 2] * part
+        m[0, j], m[1, j], m[2, j] = target[0] * right + target[2] * ahead, target[1] * down + target[3] * ahead, ahead
     fx, fy, cx, cy = np.float32(1 / source[0]), np.float32(1 / source[1]), np.float32(source[2]), np.float32(source[3])
-    one, right, bottom = np.float32(1), np.float32(width), np.float32(height)
+    one, last_x, last_y = np.float32(1), np.float32(width), np.float32(height)
     for v in range(rows):
         y = (np.float32(v) - cy) * fy
         row_x, row_y, row_z = m[0, 1] * y + m[0, 2], m[1, 1] * y + m[1, 2], m[2, 1] * y + m[2, 2]
@@ -82,7 +82,7 @@ def _look(codes, table, frame, here, there, source, target, index):
                 continue
             px = (d * (m[0, 0] * x + row_x) + m[0, 3]) / z
             py = (d * (m[1, 0] * x + row_y) + m[1, 3]) / z
-            if not (-one < px < right and -one < py < bottom):
+            if not (-one < px < last_x and -one < py < last_y):
                 continue
             left, top = int(px + one) - 1, int(py + one) - 1
             for r in range(max(top, 0), min(top + 2, height)):

@@ -57,6 +57,7 @@ class Slot:
         self.clock: Clock
         self.rig: CameraRig
         self._outside: int
+        self.first_sight: Sight  # from where the episode begins
         self.session: Any = None
         self.block: Block | None = None
 
@@ -85,8 +86,9 @@ class Slot:
             self.clock.reset(frame=int(when * scene.num_frames))
         if "pose" in options:
             self.rig.reset(offset_pose(options["pose"], self.place.unit))
+            self.first_sight = self._sight()
         else:
-            self._settle(jitter)
+            self.first_sight = self._settle(jitter)
         self._here = self._came_from = self.rig.vector
         self._collided = False
         frame, first = self.clock.frame, self.stage.model.first_frames
@@ -138,10 +140,10 @@ class Slot:
         self.write_observation(out)
         return reward, terminated, "truncated_reason" in info, info
 
-    def observe_first(self, block: Block, sight: Sight, out: Arrays) -> dict[str, Any]:
+    def observe_first(self, block: Block, out: Arrays) -> dict[str, Any]:
         """Take the first block of an episode; returns info."""
         self.block = block
-        moment = self._moment(sight)
+        moment = self._moment(self.first_sight)
         self.task.reset(moment, self.rng)
         self.write_observation(out)
         return self._info(moment)
@@ -151,10 +153,9 @@ class Slot:
         assert self.block is not None
         resizer, unit = self.stage.resizer, self.place.unit
         resizer.rgb(self.block.rgb[-1], out["rgb"])
-        depth = resizer.pick(self.block.depth[-1])
-        if unit != 1.0:
-            depth *= np.float32(1.0 / unit)
-        np.minimum(depth, MAX_DEPTH, out=out["depth"][..., 0])
+        depth = out["depth"][..., 0]
+        np.multiply(resizer.pick(self.block.depth[-1]), np.float32(1.0 / unit), out=depth)
+        np.minimum(depth, MAX_DEPTH, out=depth)
         out["pose"][:] = self._here
         out["pose"][:3] /= unit
         np.clip(out["pose"], self.stage.pose_low, self.stage.pose_high, out=out["pose"])
@@ -211,8 +212,10 @@ class Slot:
         self.rig = CameraRig(self.stage.rig, unit=self.place.unit)
         self.clock = Clock(scene.num_frames, scene.fps, ends=self.stage.config.ends)
 
-    def _settle(self, jitter: NDArray[np.float64]) -> None:
+    def _settle(self, jitter: NDArray[np.float64]) -> Sight:
         """Move the rig to the drawn offset, or nearer to the mount until it is inside the corridor and the limits.
+
+        Returns what is seen from there.
 
         On mount "world" the start frame moves towards the first one in the same measure: the mount is trusted there.
         """
@@ -226,9 +229,14 @@ class Slot:
                 self.rig.place(moved, angles)
             except ValueError:  # a rig with tighter limits than the jitter
                 continue
-            sight = self.stage.look([self.place], [self.clock.frame], self._camera(self.rig.offset)[None])[0]
+            sight = self._sight()
             if sight.coverage >= self.stage.config.min_coverage:
-                return
+                break
+        return sight
+
+    def _sight(self) -> Sight:
+        """What is seen now, before anything is planned."""
+        return self.stage.look([self.place], [self.clock.frame], self._camera(self.rig.offset)[None])[0]
 
     def _camera(self, offset: Pose) -> Pose:
         """The camera (4, 4) at an offset from the mount, now."""
@@ -253,7 +261,7 @@ class Slot:
     def _info(self, moment: Moment) -> dict[str, Any]:
         assert self.block is not None
         resizer = self.stage.resizer
-        covered = resizer.pick(self.block.covered[-1])
+        covered = np.array(resizer.pick(self.block.covered[-1]))
         info = {
             "c2w": moment.c2w.copy(),
             "source_time": self.clock.time,

@@ -85,5 +85,5 @@ class Resizer:
         return out
 
     def pick(self, image: NDArray[Any]) -> NDArray[Any]:
-        """A resized copy of depth or a mask (render height, render width), every pixel the one at its centre."""
-        return image.copy() if self._same else image[self._picked]
+        """Depth or a mask (render height, render width) resized, every pixel the one at its centre; itself if it fits."""
+        return image if self._same else image[self._picked]

@@ -116,7 +116,7 @@ class Stage:
         assert isinstance(pose, gym.spaces.Box)
         self.pose_low, self.pose_high = pose.low, pose.high
         self.resizer = Resizer(render_size, self.size)
-        self._recycler = Recycler()
+        self.recycler = Recycler()
         self.every_frame = every_frame or config.include_frames
         self.scenes = find_scenes(config)
         self.places = {scene.digest: Place(scene, self.size) for scene in self.scenes}
@@ -124,7 +124,7 @@ class Stage:
     def empty_observation(self, *batch: int) -> dict[str, NDArray[Any]]:
         """Fresh arrays for a world's observation to be written into; `batch` worlds, if given."""
         return {
-            name: self._recycler.empty((*batch, *(part.shape or ())), part.dtype or np.float32)
+            name: self.recycler.empty((*batch, *(part.shape or ())), part.dtype or np.float32)
             for name, part in self.observation_space.spaces.items()
         }
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from inspatio_gym.envs.slot import Sight, Slot
 from inspatio_gym.envs.stage import Stage
+from inspatio_gym.recycling import Recycler
 
 Arrays = dict[str, NDArray[Any]]
 Results = tuple[Arrays, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
@@ -106,7 +107,7 @@ class InSpatioVectorEnv(VectorEnv[Arrays, Any, NDArray[Any]]):
         infos = self._begin(chosen, options, observations)
         for k in np.flatnonzero(~mask):
             self._slots[k].write_observation(_row(observations, int(k)))
-        return observations, gather(infos, self.num_envs)
+        return observations, gather(infos, self.num_envs, self.stage.recycler)
 
     def step(self, actions: Any) -> Results:
         """Hold each world's action, rows of `action_space`, for `frames_per_step` frames.
@@ -138,7 +139,7 @@ class InSpatioVectorEnv(VectorEnv[Arrays, Any, NDArray[Any]]):
             infos[k] = info
         infos.update(self._begin([int(k) for k in np.flatnonzero(self._ended)], {}, observations))
         self._ended = terminations | truncations
-        return observations, rewards, terminations, truncations, gather(infos, self.num_envs)
+        return observations, rewards, terminations, truncations, gather(infos, self.num_envs, self.stage.recycler)
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """The last frame of each world, uint8 (H, W, 3) at `render_size`, fresh arrays; None without a render_mode."""
@@ -158,9 +159,9 @@ class InSpatioVectorEnv(VectorEnv[Arrays, Any, NDArray[Any]]):
         model = self.stage.model
         sessions, blocks = model.start([s.place.scene for s in slots], [s.key for s in slots], requests)
         infos = {}
-        for k, slot, session, block, sight in zip(chosen, slots, sessions, blocks, self._look(slots), strict=True):
+        for k, slot, session, block in zip(chosen, slots, sessions, blocks, strict=True):
             slot.session = session
-            infos[k] = slot.observe_first(block, sight, _row(observations, k))
+            infos[k] = slot.observe_first(block, _row(observations, k))
         self._elapsed[chosen] = 0
         self._ended[chosen] = False
         return infos
@@ -200,7 +201,7 @@ def _row(arrays: Arrays, k: int) -> Arrays:
     return {name: array[k] for name, array in arrays.items()}
 
 
-def gather(infos: Mapping[int, Mapping[str, Any]], num_envs: int) -> dict[str, Any]:
+def gather(infos: Mapping[int, Mapping[str, Any]], num_envs: int, recycler: Recycler) -> dict[str, Any]:
     """Infos of some worlds as Gymnasium's vector info: for each key an array over worlds, and under _key who has it."""
     batched: dict[str, Any] = {}
     for key in dict.fromkeys(key for info in infos.values() for key in info):
@@ -210,11 +211,13 @@ def gather(infos: Mapping[int, Mapping[str, Any]], num_envs: int) -> dict[str, A
         mask = np.zeros(num_envs, np.bool_)
         mask[having] = True
         if isinstance(sample, np.ndarray):
-            array = np.zeros((num_envs, *sample.shape), sample.dtype)
+            array = recycler.empty((num_envs, *sample.shape), sample.dtype)
+            array[~mask] = 0
         elif isinstance(sample, bool | int | float | np.number):
             array = np.zeros(num_envs, type(sample))
         else:
             array = np.full(num_envs, None, object)
-        array[having] = values
+        for k, value in zip(having, values, strict=True):
+            array[k] = value
         batched[key], batched[f"_{key}"] = array, mask
     return batched

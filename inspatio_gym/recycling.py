@@ -1,7 +1,7 @@
 """Fresh arrays without fresh memory.
 
 The system hands out large arrays as empty pages, and every page's first touch interrupts the program: for a batch of
-views that takes half as long as rendering them. So large arrays are kept, and one that nobody looks at any more is
+views that takes a fifth as long as rendering them. So large arrays are kept, and one that nobody looks at any more is
 handed out again. Whoever still holds it, or a view of it, keeps it for good.
 """
 

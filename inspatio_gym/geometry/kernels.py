@@ -7,7 +7,7 @@ lands at
 
 and leaves its z in the target pixels of its footprint, the nearest z winning. Backward (`resolve`): every target pixel
 takes its z through the inverse map into the source frame and samples colour there bilinearly, so pictures stay sharp
-however the footprints overlap. The surface found there gives a better z, with which it looks up once more.
+however the footprints overlap. The surface found there gives a better z.
 
 A footprint reaches half way to each neighbour on the same surface plus a quarter of a pixel, and half its own width
 where the surface ends. That leaves no cracks, keeps rims where they are, and under the identity a point covers its own
@@ -355,53 +355,52 @@ def resolve(front_z, back_z, depth, rgbx, plan, cameras, first, last, words, out
             r1 = cameras[kind, 16] * row + cameras[kind, 17]
             r2 = cameras[kind, 19] * row + cameras[kind, 20]
             t0, t1, t2 = cameras[kind, 21], cameras[kind, 22], cameras[kind, 23]
-            for _ in range(2):
-                for x in range(x0, x1):  # where in the layer
-                    column = np.float32(np.int64(x))
-                    z = zs[x]
-                    d = z * (i6 * column + r2) + t2
-                    d = d if d > NEAR else NEAR
-                    inverse = _ONE / d
-                    sx = (z * (i0 * column + r0) + t0) * inverse
-                    sy = (z * (i3 * column + r1) + t1) * inverse
-                    sx = sx if sx > _ZERO else _ZERO
-                    sy = sy if sy > _ZERO else _ZERO
-                    sx = sx if sx < right else right
-                    sy = sy if sy < bottom else bottom
-                    ix, iy = np.int32(sx), np.int32(sy)
-                    cell[x] = start + iy * stride + ix
-                    fx[x] = sx - np.float32(ix)
-                    fy[x] = sy - np.float32(iy)
-                    want[x] = d
-                for x in range(x0, x1):  # the depths around it
-                    a = np.uint64(np.uint32(cell[x]))
-                    d0[x], d1[x] = depth[a], depth[a + one_right]
-                    a += one_down
-                    d2[x], d3[x] = depth[a], depth[a + one_right]
-                for x in range(x0, x1):  # bilinear weights of those on the surface we look for
-                    d, u, v = want[x], fx[x], fy[x]
-                    p0, p1, p2, p3 = d0[x], d1[x], d2[x], d3[x]
-                    w3 = u * v
-                    w1, w2 = u - w3, v - w3
-                    w0 = _ONE - u - w2
-                    slack = d * ALIKE
-                    w0 = w0 if abs(p0 - d) < slack else _ZERO
-                    w1 = w1 if abs(p1 - d) < slack else _ZERO
-                    w2 = w2 if abs(p2 - d) < slack else _ZERO
-                    w3 = w3 if abs(p3 - d) < slack else _ZERO
-                    total = w0 + w1 + w2 + w3
-                    some = total > _ZERO
-                    scale = _ONE / (total if some else _ONE)
-                    found = (w0 * p0 + w1 * p1 + w2 * p2 + w3 * p3) * scale
-                    # the surface found, as seen from the target; (sx, sy) = (column, row of the cell) + (u, v)
-                    z = zs[x]
-                    better = z + (found - d) * (z - b2) / d
-                    zs[x] = better if some else z
-                    u, v = np.float32(u >= _HALF), np.float32(v >= _HALF)  # none agrees: the nearest, whatever it is
-                    d0[x] = w0 * scale if some else (_ONE - u) * (_ONE - v)
-                    d1[x] = w1 * scale if some else u * (_ONE - v)
-                    d2[x] = w2 * scale if some else (_ONE - u) * v
-                    d3[x] = w3 * scale if some else u * v
+            for x in range(x0, x1):  # where in the layer
+                column = np.float32(np.int64(x))
+                z = zs[x]
+                d = z * (i6 * column + r2) + t2
+                d = d if d > NEAR else NEAR
+                inverse = _ONE / d
+                sx = (z * (i0 * column + r0) + t0) * inverse
+                sy = (z * (i3 * column + r1) + t1) * inverse
+                sx = sx if sx > _ZERO else _ZERO
+                sy = sy if sy > _ZERO else _ZERO
+                sx = sx if sx < right else right
+                sy = sy if sy < bottom else bottom
+                ix, iy = np.int32(sx), np.int32(sy)
+                cell[x] = start + iy * stride + ix
+                fx[x] = sx - np.float32(ix)
+                fy[x] = sy - np.float32(iy)
+                want[x] = d
+            for x in range(x0, x1):  # the depths around it
+                a = np.uint64(np.uint32(cell[x]))
+                d0[x], d1[x] = depth[a], depth[a + one_right]
+                a += one_down
+                d2[x], d3[x] = depth[a], depth[a + one_right]
+            for x in range(x0, x1):  # bilinear weights of those on the surface we look for
+                d, u, v = want[x], fx[x], fy[x]
+                p0, p1, p2, p3 = d0[x], d1[x], d2[x], d3[x]
+                w3 = u * v
+                w1, w2 = u - w3, v - w3
+                w0 = _ONE - u - w2
+                slack = d * ALIKE
+                w0 = w0 if abs(p0 - d) < slack else _ZERO
+                w1 = w1 if abs(p1 - d) < slack else _ZERO
+                w2 = w2 if abs(p2 - d) < slack else _ZERO
+                w3 = w3 if abs(p3 - d) < slack else _ZERO
+                total = w0 + w1 + w2 + w3
+                some = total > _ZERO
+                scale = _ONE / (total if some else _ONE)
+                found = (w0 * p0 + w1 * p1 + w2 * p2 + w3 * p3) * scale
+                # the surface found, as seen from the target; (sx, sy) = (column, row of the cell) + (u, v)
+                z = zs[x]
+                better = z + (found - d) * (z - b2) / d
+                zs[x] = better if some else z
+                u, v = np.float32(u >= _HALF), np.float32(v >= _HALF)  # none agrees: the nearest, whatever it is
+                d0[x] = w0 * scale if some else (_ONE - u) * (_ONE - v)
+                d1[x] = w1 * scale if some else u * (_ONE - v)
+                d2[x] = w2 * scale if some else (_ONE - u) * v
+                d3[x] = w3 * scale if some else u * v
             for x in range(x0, x1):  # the colours around it
                 a = np.uint64(np.uint32(cell[x]))
                 c0[x], c1[x] = rgbx[a], rgbx[a + one_right]
