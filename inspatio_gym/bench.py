@@ -133,7 +133,7 @@ def by_worlds(config: BenchConfig) -> Iterator[Figure]:
 
 
 def by_length(config: BenchConfig) -> Iterator[Figure]:
-    """Steps and memory of a process that goes through clips of several lengths from end to end."""
+    """Steps and memory of a process that visits moments all over clips of several lengths, 300 of them at least."""
     from inspatio_gym.scenes import load_scene
 
     scene = load_scene(config.scene)
@@ -145,7 +145,10 @@ def by_length(config: BenchConfig) -> Iterator[Figure]:
             path = repeated(scene, count, Path(folder) / str(count))
             rate, peak = in_a_process(walk, (str(path), config.size, config.seconds))
             yield Figure(
-                f"{count:,} frames ({count / scene.fps / 60:.1f} min)", rate, "steps/s", f"peak memory {peak:.0f} MiB"
+                f"{count:,} frames ({count / scene.fps / 60:.1f} min)",
+                rate,
+                "steps/s",
+                f"episodes of one step, all over; peak memory {peak:.0f} MiB",
             )
 
 
