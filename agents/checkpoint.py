@@ -12,8 +12,8 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-from inspatio_gym.agents.files import written_whole
 from inspatio_gym.extras import extra
+from inspatio_gym.files import written_whole
 
 with extra("agents"):
     import torch

@@ -16,13 +16,13 @@ from typing import Any
 from inspatio_gym.agents.baselines import Random
 from inspatio_gym.agents.config import EVALUATION_SEEDS, DemoConfig, TrainConfig
 from inspatio_gym.agents.evaluate import TRAINED, Comparison, as_text, compare
-from inspatio_gym.agents.files import written_whole
 from inspatio_gym.agents.film import save_film
 from inspatio_gym.agents.log import read_progress
 from inspatio_gym.agents.policy import Trained, load_policy
 from inspatio_gym.agents.report import save_learning_curve, save_report, world_in_words
 from inspatio_gym.agents.train import train
 from inspatio_gym.extras import extra
+from inspatio_gym.files import written_whole
 from inspatio_gym.scenes import Scene, load_scene
 
 with extra("agents"):

@@ -19,8 +19,8 @@ import gymnasium as gym
 from inspatio_gym.agents.baselines import Agent, Constant, LookAround, Random, constant_actions, hold_still, neighbours
 from inspatio_gym.agents.config import EVALUATION_SEEDS, VALIDATION_SEEDS, EvaluateConfig, WorldConfig
 from inspatio_gym.agents.episodes import Episodes, make_worlds, play
-from inspatio_gym.agents.files import written_whole
 from inspatio_gym.agents.progress import Progress
+from inspatio_gym.files import written_whole
 
 WORLDS = 25  # stepped together
 SEARCH_EPISODES = 8  # of each constant action that is tried

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inspatio_gym.agents.files import written_whole
 from inspatio_gym.extras import extra
+from inspatio_gym.files import written_whole
 
 with extra("agents"):
     from PIL import Image

@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspatio_gym.agents.features import RgbdFeatures
-from inspatio_gym.agents.files import written_whole
 from inspatio_gym.agents.recipes import PPORecipe, Recipe, RecurrentPPORecipe, recipe_from_json
 from inspatio_gym.agents.spaces import space_from_json, space_to_json
 from inspatio_gym.extras import extra
+from inspatio_gym.files import written_whole
 
 with extra("agents"):
     from safetensors import SafetensorError, safe_open

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from inspatio_gym.agents.evaluate import Comparison, as_markdown
-from inspatio_gym.agents.files import written_whole
 from inspatio_gym.doctor import machine
 from inspatio_gym.extras import extra
+from inspatio_gym.files import written_whole
 
 with extra("agents"):
     from matplotlib.backends.backend_agg import FigureCanvasAgg

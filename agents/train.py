@@ -20,12 +20,12 @@ from inspatio_gym.agents.algorithms import make_algorithm
 from inspatio_gym.agents.checkpoint import last_checkpoint, load_checkpoint
 from inspatio_gym.agents.config import STEPS, TRAINING_SEEDS, TrainConfig
 from inspatio_gym.agents.episodes import make_worlds
-from inspatio_gym.agents.files import written_whole
 from inspatio_gym.agents.log import RunLog
 from inspatio_gym.agents.policy import Card
 from inspatio_gym.agents.watch import Budget, Watch
 from inspatio_gym.envs.sb3 import to_sb3
 from inspatio_gym.extras import extra
+from inspatio_gym.files import written_whole
 
 with extra("agents"):
     import torch
