@@ -27,7 +27,7 @@ from inspatio_gym.files import written_whole
 
 with extra("agents"):
     from safetensors import SafetensorError, safe_open
-    from safetensors.torch import load_model, save_file
+    from safetensors.torch import load_model, save
     from sb3_contrib.common.recurrent.policies import RecurrentMultiInputActorCriticPolicy
     from stable_baselines3.common.policies import BasePolicy, MultiInputActorCriticPolicy
     from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
@@ -118,7 +118,7 @@ def save_policy(path: Path, policy: BasePolicy, card: Card) -> None:
     # One name for each tensor: safetensors' own `save_model` notes the others in an order that varies.
     named = {tensor.data_ptr(): (name, tensor.contiguous()) for name, tensor in policy.state_dict().items()}
     with written_whole(path) as partial:
-        save_file(dict(named.values()), str(partial), {"card": card.to_json()})
+        partial.write_bytes(save(dict(named.values()), {"card": card.to_json()}))  # `save_file` hides it from others
 
 
 def load_policy(path: str | Path, device: str = "cpu") -> tuple[BasePolicy, Card]:

@@ -78,6 +78,13 @@ def test_a_memory_makes_a_difference_and_is_cleared_with_a_new_episode():
     assert (first[0] != first[1]).any()
 
 
+def test_whoever_may_read_the_folders_files_may_read_the_policy(tmp_path: Path):
+    card = make_card("ppo")
+    save_policy(tmp_path / "policy.safetensors", make_policy(card), card)
+    (tmp_path / "ordinary").touch()
+    assert (tmp_path / "policy.safetensors").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
+
+
 def test_a_card_is_json_of_plain_values(tmp_path: Path):
     card = make_card("ppo")
     record = json.loads(card.to_json())
