@@ -78,13 +78,14 @@ def hold_still(space: gym.Space, names: Sequence[str]) -> Constant:
 class LookAround:
     """Sweeps yaw to and fro between +-REACH_DEG, and moves pitch to the other side at each turn, while time plays.
 
-    For controls that name "yaw" among their components, or "yaw_right" among their moves; `time` control, which cannot
-    turn, plays forward and back instead.
+    The angles are those at which half of an ordinary lens's view is still of what was recorded: inside the corridor. For
+    controls that name "yaw" among their components, or "yaw_right" among their moves; `time` control, which cannot turn,
+    plays forward and back instead.
     """
 
     name = "scripted look-around"
-    REACH_DEG = 25.0
-    TILT_DEG = 12.0
+    REACH_DEG = 15.0
+    TILT_DEG = 6.0
 
     def __init__(self, space: gym.Space, names: Sequence[str]):
         self.space, self.names = space, tuple(names)

@@ -50,8 +50,9 @@ class PPORecipe:
     """Weight of the critic's error."""
     max_grad_norm: float = 0.5
     """Longest gradient."""
-    log_std_init: float = -0.5
-    """Logarithm of the first standard deviation of an action's components, which live in [-1, 1]."""
+    log_std_init: float = -1.0
+    """Logarithm of the first standard deviation of an action's components, which live in [-1, 1]. A full turn is 15 degrees
+    a step, so that wider noise leaves the corridor, and ends the episode, within three steps."""
     network: Network = Network()
 
 
@@ -79,8 +80,8 @@ class RecurrentPPORecipe:
     """Weight of the critic's error."""
     max_grad_norm: float = 0.5
     """Longest gradient."""
-    log_std_init: float = -0.5
-    """Logarithm of the first standard deviation of an action's components."""
+    log_std_init: float = -1.0
+    """Logarithm of the first standard deviation of an action's components; wider noise leaves the corridor, see PPO's."""
     lstm_hidden_size: int = 128
     """Width of the memory, of the actor and of the critic each."""
     network: Network = Network()

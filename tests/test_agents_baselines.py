@@ -17,6 +17,8 @@ from inspatio_gym.agents.baselines import (
     hold_still,
     neighbours,
 )
+from inspatio_gym.agents.config import WorldConfig
+from inspatio_gym.agents.episodes import make_worlds, play
 from inspatio_gym.agents.spaces import space_from_json, space_to_json
 from inspatio_gym.envs.actions import COMPONENTS, MOVES, TIME_MOVES, make_control
 from inspatio_gym.geometry.poses import quaternion, rotation_ypr
@@ -95,6 +97,17 @@ def test_looking_around_sweeps_to_both_sides(control):
     assert min(visited) <= -LookAround.REACH_DEG
     assert np.abs(visited).max() < 50
     assert np.count_nonzero(np.diff(np.sign(np.diff(visited)))) >= 3  # there and back again
+
+
+@pytest.mark.parametrize("scene", ["room", "street"])
+def test_looking_around_stays_inside_the_corridor(scene: str):
+    steps = 40
+    worlds = make_worlds(
+        WorldConfig(scene=(scene,), model="warp", size=(16, 24), control="free", max_episode_steps=steps).world(), 4
+    )
+    episodes = play(worlds, LookAround(worlds.single_action_space, worlds.action_names), range(4))
+    worlds.close()
+    assert episodes.lengths.tolist() == [steps] * 4
 
 
 def test_looking_around_in_time_goes_to_both_ends():
