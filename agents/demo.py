@@ -15,7 +15,7 @@ from typing import Any
 
 from inspatio_gym.agents.baselines import Random
 from inspatio_gym.agents.config import EVALUATION_SEEDS, DemoConfig, TrainConfig
-from inspatio_gym.agents.evaluate import TRAINED, Comparison, as_text, compare
+from inspatio_gym.agents.evaluate import Comparison, as_text, compare
 from inspatio_gym.agents.film import save_film
 from inspatio_gym.agents.log import read_progress
 from inspatio_gym.agents.policy import Trained, load_policy
@@ -69,7 +69,7 @@ def demo(config: DemoConfig) -> Comparison:
 
     _say(3, f"comparing over {config.episodes} start states that the training has not seen")
     policy, card = load_policy(config.run)
-    agent = Trained(policy, name=TRAINED)
+    agent = Trained(policy)
     comparison = compare(card.world, agent, episodes=config.episodes, seed=config.seed)
     with written_whole(config.run / "evaluation.json") as partial:
         partial.write_text(comparison.to_json() + "\n", encoding="utf-8")

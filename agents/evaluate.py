@@ -25,32 +25,31 @@ from inspatio_gym.files import written_whole
 WORLDS = 25  # stepped together
 SEARCH_EPISODES = 8  # of each constant action that is tried
 FINALISTS = 4
-TRAINED = "trained policy"
 CHOSEN_ANEW = {"video", "scene"}  # what of a policy's world may be changed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """What all agents did from the same start states: the best constant action is the last row but one.
+    """What all agents did from the same start states.
 
-    world: the arguments of `gymnasium.make`. rows: one for each agent; the policy is the first if there is one.
+    world: the arguments of `gymnasium.make`. trained: the policy, if there is one. rivals: random, holding still and the
+    best constant action. scripted: the look-around, written by hand for looking around, which is shown beside them.
     """
 
     world: dict[str, Any]
-    rows: tuple[Episodes, ...]
+    trained: Episodes | None
+    rivals: tuple[Episodes, ...]
+    scripted: Episodes
 
     @property
-    def trained(self) -> Episodes | None:
-        """The policy's row."""
-        return next((row for row in self.rows if row.agent == TRAINED), None)
+    def rows(self) -> tuple[Episodes, ...]:
+        """One for each agent, in the order of the table: the policy is the first if there is one."""
+        return (*((self.trained,) if self.trained else ()), *self.rivals, self.scripted)
 
     @property
     def rival(self) -> Episodes:
         """The best of random, holding still and the best constant action."""
-        return max(
-            (row for row in self.rows if row.agent not in (TRAINED, LookAround.name)),
-            key=lambda row: row.returns.mean(),
-        )
+        return max(self.rivals, key=_mean_return)
 
     @property
     def learned(self) -> bool:
@@ -111,7 +110,7 @@ def evaluate(config: EvaluateConfig) -> Comparison:
         from inspatio_gym.agents.policy import Trained, load_policy
 
         loaded, card = load_policy(config.policy, config.device)
-        policy, world = Trained(loaded, sampled=config.sampled, name=TRAINED), _world_of(card.world, config)
+        policy, world = Trained(loaded, sampled=config.sampled), _world_of(card.world, config)
     result = compare(world, policy, episodes=config.episodes, seed=config.seed)
     print(as_text(result.table()))
     print(f"\n{result.verdict()}")
@@ -133,20 +132,28 @@ def compare(world: dict[str, Any], policy: Agent | None, *, episodes: int = 50, 
     envs = make_worlds(world, min(episodes, WORLDS))
     try:
         space, names = envs.single_action_space, envs.action_names  # type: ignore[attr-defined]
-        agents: list[Agent] = [
-            *([policy] if policy else []), Random(space), hold_still(space, names), *finalists, LookAround(space, names)
-        ]  # fmt: skip
-        bar = Progress("evaluating", len(agents), 0, "agents")
-        rows = []
-        for done, agent in enumerate(agents, 1):
-            rows.append(play(envs, agent, seeds))
-            bar.update(done)
+        bar = Progress("evaluating", 3 + len(finalists) + (policy is not None), 0, "agents")
+        played: list[Episodes] = []
+
+        def row_of(agent: Agent) -> Episodes:
+            played.append(play(envs, agent, seeds))
+            bar.update(len(played))
+            return played[-1]
+
+        result = Comparison(
+            world=world,
+            trained=row_of(policy) if policy else None,
+            rivals=(
+                row_of(Random(space)),
+                row_of(hold_still(space, names)),
+                max(map(row_of, finalists), key=_mean_return),
+            ),
+            scripted=row_of(LookAround(space, names)),
+        )
         bar.close()
+        return result
     finally:
         envs.close()
-    constants = rows[-1 - len(finalists) : -1]
-    best = max(constants, key=lambda row: row.returns.mean())
-    return Comparison(world, (*rows[: -1 - len(finalists)], best, rows[-1]))
 
 
 def search(world: dict[str, Any]) -> list[Constant]:
@@ -193,6 +200,10 @@ def as_markdown(table: list[list[str]]) -> str:
     """The same for a Markdown page."""
     rule = ["---", *["---:"] * (len(table[0]) - 1)]
     return "\n".join(f"| {' | '.join(row)} |" for row in (table[0], rule, *table[1:]))
+
+
+def _mean_return(episodes: Episodes) -> float:
+    return float(episodes.returns.mean())
 
 
 def _world_of(trained_in: dict[str, Any], config: EvaluateConfig) -> dict[str, Any]:

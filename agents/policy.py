@@ -147,8 +147,10 @@ def load_policy(path: str | Path, device: str = "cpu") -> tuple[BasePolicy, Card
 class Trained:
     """A policy as an agent of `inspatio_gym.agents.baselines`: takes the most likely action, or draws if `sampled`."""
 
-    def __init__(self, policy: BasePolicy, *, sampled: bool = False, name: str = "trained policy"):
-        self.name, self.policy, self.sampled = name, policy, sampled
+    name = "trained policy"
+
+    def __init__(self, policy: BasePolicy, *, sampled: bool = False):
+        self.policy, self.sampled = policy, sampled
 
     def begin(self, seeds: Sequence[int]) -> None:
         self._memory: Any = None

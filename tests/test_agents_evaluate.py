@@ -19,7 +19,7 @@ from inspatio_gym.agents.config import (
     WorldConfig,
 )
 from inspatio_gym.agents.episodes import Episodes, play
-from inspatio_gym.agents.evaluate import TRAINED, Comparison, as_markdown, as_text, compare, evaluate, search
+from inspatio_gym.agents.evaluate import Comparison, as_markdown, as_text, compare, evaluate, search
 from inspatio_gym.agents.policy import make_policy as new_policy
 from inspatio_gym.agents.policy import save_policy
 from tests.test_agents_policy import make_card
@@ -99,7 +99,7 @@ def test_the_search_finds_the_best_constant_action():
 class Knows:
     """The policy that earns the most: 3 degrees a step."""
 
-    name = TRAINED
+    name = "knows"
 
     def begin(self, seeds):
         self.worlds = len(seeds)
@@ -111,12 +111,13 @@ class Knows:
 def test_the_best_constant_is_judged_by_its_best_and_equals_a_policy_that_does_the_same():
     result = compare(TURN, Knows(), episodes=10)
     names = [row.agent for row in result.rows]
-    assert names[:3] == [TRAINED, "random", "hold still"]
+    assert names[:3] == ["knows", "random", "hold still"]
     assert names[3].startswith("constant: ")
     assert names[4:] == ["scripted look-around"]
     assert all((row.seeds == result.rows[0].seeds).all() for row in result.rows)
     assert all(seed in EVALUATION_SEEDS for seed in result.rows[0].seeds.tolist())
     trained, constant = result.rows[0], result.rows[3]
+    assert result.trained is trained
     assert trained.returns == pytest.approx(np.full(10, 6.0), abs=0.01)
     assert constant.returns.mean() >= trained.returns.mean() - 0.01
     assert result.rows[2].returns == pytest.approx(np.full(10, -12.0), abs=0.01)  # holding still: 1 - 3, six times
@@ -132,30 +133,37 @@ def test_another_seed_is_another_set_of_start_states():
         compare(WORLD, None, episodes=1)
 
 
-def rows(**returns: list[float]) -> tuple[Episodes, ...]:
-    seeds = np.arange(4)
-    return tuple(
-        Episodes(name.replace("_", " "), seeds, np.array(values), seeds + 3, {"seen": seeds / 7})
-        for name, values in returns.items()
+def compared(trained: list[float] | None, random: list[float]) -> Comparison:
+    """A comparison in which the policy and random had these returns, and the others 0 or, the scripted one, 99."""
+
+    def row(name: str, returns: list[float]) -> Episodes:
+        seeds = np.arange(len(returns))
+        return Episodes(name, seeds, np.array(returns), seeds + 3, {"seen": seeds / 7})
+
+    none = [0.0] * len(random)
+    return Comparison(
+        world={},
+        trained=None if trained is None else row("trained policy", trained),
+        rivals=(row("random", random), row("hold still", none), row("constant: nothing", none)),
+        scripted=row("scripted look-around", [99.0] * len(random)),
     )
 
 
 def test_a_policy_has_learned_if_its_interval_lies_above_its_rivals():
-    others = {"random": [0.0, 1, 2, 3], "hold_still": [0.0] * 4, "scripted_look-around": [99.0] * 4}
-    good = Comparison({}, rows(trained_policy=[10.0, 11, 12, 13], **others))
+    good = compared([10.0, 11, 12, 13], random=[0.0, 1, 2, 3])
     assert good.learned
     assert good.rival.agent == "random"
     assert "10.00 above" in good.verdict()
     assert "intervals over 4 start states are disjoint" in good.verdict()
-    near = Comparison({}, rows(trained_policy=[1.0, 2, 3, 4], **others))
+    near = compared([1.0, 2, 3, 4], random=[0.0, 1, 2, 3])
     assert not near.learned
     assert "overlap" in near.verdict()
-    poor = Comparison({}, rows(trained_policy=[-9.0, -8, -9, -8], **others))
+    poor = compared([-9.0, -8, -9, -8], random=[0.0, 1, 2, 3])
     assert "worse than 'random'" in poor.verdict()
 
 
 def test_the_table_says_what_was_measured():
-    table = Comparison({}, rows(random=[0.0, 1, 2, 3])).table()
+    table = compared(None, random=[0.0, 1, 2, 3]).table()
     assert table[0] == ["agent", "return", "95% interval", "steps", "seen"]
     assert table[1][:2] == ["random", "1.50"]
     assert table[1][3:] == ["4.5", "0.214"]
