@@ -1,8 +1,7 @@
 """Many small jobs over the cores: plain threads around kernels that let go of the interpreter.
 
 Kernels are compiled without a parallel layer of their own, so that processes may fork, callers may be threads, and a
-result cannot depend on how the work was shared out. `INSPATIO_GYM_THREADS` sets the number of threads; by default there
-is one for every core that the process may use.
+result cannot depend on how the work was shared out.
 """
 
 import os
@@ -11,17 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import TypeVar
 
+from inspatio_gym.settings import whole_number
+
 T = TypeVar("T")
 
 
 def threads() -> int:
     """How many threads work at a time, the caller's included. Raises ValueError for a setting that is no number."""
-    setting = os.environ.get("INSPATIO_GYM_THREADS", "")
-    if not setting:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not setting.isdecimal() or int(setting) < 1:
-        raise ValueError(f"expected INSPATIO_GYM_THREADS to be 1 or more, got {setting!r}: unset it for all cores")
-    return int(setting)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return whole_number("INSPATIO_GYM_THREADS", cores)
 
 
 def spread(work: Callable[[int, int], object], count: int, *, least: int = 1) -> None:
@@ -33,7 +30,7 @@ def spread(work: Callable[[int, int], object], count: int, *, least: int = 1) ->
         work(0, count)
         return
     bounds = [count * k // parts for k in range(parts + 1)]
-    others = [(_pool(os.getpid(), parts - 1).submit(work, *bounds[k : k + 2]), k) for k in range(1, parts)]
+    others = [(_pool(os.getpid(), threads() - 1).submit(work, *bounds[k : k + 2]), k) for k in range(1, parts)]
     work(*bounds[:2])
     for future, k in others:
         if future.cancel():  # every thread is busy, perhaps waiting for us

@@ -9,7 +9,6 @@ it in the process-wide `frame_cache`, which forgets the least recently used beyo
 """
 
 import contextlib
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
@@ -23,6 +22,7 @@ from av.video.reformatter import Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
 from inspatio_gym.scenes.errors import SceneError
+from inspatio_gym.settings import whole_number
 from inspatio_gym.types import Rgb, Size
 
 CHUNK = 12  # frames between keyframes: one decode yields that many
@@ -62,7 +62,7 @@ class ByteCache:
         return array
 
 
-SCENE_CACHE_BYTES = int(float(os.environ.get("INSPATIO_GYM_SCENE_CACHE_MB", "512")) * 2**20)
+SCENE_CACHE_BYTES = whole_number("INSPATIO_GYM_FRAME_MB", 512) * 2**20
 frame_cache = ByteCache(SCENE_CACHE_BYTES)
 """Decoded frames of all scenes and views in this process, by content: whoever shows the same frames shares them."""
 

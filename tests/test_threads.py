@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inspatio_gym.layers import LayerStore
 from inspatio_gym.threads import spread, threads
 
 
@@ -45,7 +46,16 @@ def test_an_error_in_any_job_is_raised(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("setting", ["0", "-1", "two", "1.5"])
-def test_a_setting_that_is_no_number_of_threads_is_refused(setting: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_setting_that_is_no_number_is_refused(setting: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("INSPATIO_GYM_THREADS", setting)
-    with pytest.raises(ValueError, match="expected INSPATIO_GYM_THREADS to be 1 or more"):
+    with pytest.raises(ValueError, match="expected INSPATIO_GYM_THREADS to be a whole number from 1 on, got"):
         threads()
+    monkeypatch.setenv("INSPATIO_GYM_LAYER_MB", setting)
+    with pytest.raises(ValueError, match="expected INSPATIO_GYM_LAYER_MB to be"):
+        LayerStore((32, 32), background=True)
+
+
+def test_a_setting_bounds_the_memory_of_layers(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("INSPATIO_GYM_LAYER_MB", "3")
+    store = LayerStore((32, 32), background=True)
+    assert 2 * 2**20 < store.capacity * store.slot_bytes <= 3 * 2**20
