@@ -12,7 +12,6 @@ Layers depend on the scene, the frame and the size alone. They are made when fir
 the least recently used going first; every model of one size in a process shares one store.
 """
 
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -24,10 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspatio_gym.geometry import kernels
+from inspatio_gym.settings import whole_number
 from inspatio_gym.types import Depth, Intrinsics, Mask, Poses, Rgb, Size
 
-LAYER_CACHE_BYTES = 512 * 2**20
-"""Most memory one store's layers take; the environment variable INSPATIO_GYM_LAYER_BYTES overrides it."""
 PAD = 0.2
 """How far the background reaches past each side of the picture, as a fraction of its width or height."""
 OFFSETS = (4, 8, 16, 32, 64, 128, 256, 512)
@@ -107,7 +105,7 @@ class LayerStore:
         chunks = height * _chunks(width) + back[0] * _chunks(back[1])
         self.slot_bytes = 8 * (cells + chunks)
         if budget is None:
-            budget = int(os.environ.get("INSPATIO_GYM_LAYER_BYTES", LAYER_CACHE_BYTES))
+            budget = whole_number("INSPATIO_GYM_LAYER_MB", 512) * 2**20
         self.capacity = max(2, budget // self.slot_bytes)
         # Address space only: the system hands out memory when a slot is first written.
         self.poses = np.empty((self.capacity, 4, 4))
@@ -117,6 +115,7 @@ class LayerStore:
         self.chunks = np.empty((self.capacity, chunks, 2), np.float32)
         self.lock = threading.RLock()
         self._slots: OrderedDict[tuple[str, int], int] = OrderedDict()
+        self._free = list(range(self.capacity))
 
     @property
     def nbytes(self) -> int:
@@ -130,9 +129,11 @@ class LayerStore:
             key = (view.digest, frame)
             slot = self._slots.get(key)
             if slot is None:
-                slot = self._slots.popitem(last=False)[1] if len(self._slots) == self.capacity else len(self._slots)
+                if not self._free:
+                    self._free.append(self._slots.popitem(last=False)[1])
+                slot = self._free[-1]  # and free it stays, should the building fail
                 self._build(view, frame, slot)
-                self._slots[key] = slot
+                self._slots[key] = self._free.pop()
             else:
                 self._slots.move_to_end(key)
             found[k] = slot

@@ -56,7 +56,8 @@ class WarpSession:
 class WarpModel:
     """Novel views by warping; see the module's docstring.
 
-    render_size: (height, width) of the views. background: also fill what the frame hides from other frames.
+    render_size: (height, width) of the views. device: "cpu", or "auto", which is the same here. background: also fill
+    what the frame hides from other frames.
     """
 
     name = "warp"
@@ -70,7 +71,6 @@ class WarpModel:
         if min(render_size) < 2:
             raise ValueError(f"expected a render size of at least (2, 2), got {tuple(render_size)}")
         self.render_size = (int(render_size[0]), int(render_size[1]))
-        self.device = "cpu"
         self.digest = f"warp background={background}"
         self.layers = shared_store(self.render_size, background=background)
         self._recycler = Recycler()

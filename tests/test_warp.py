@@ -161,16 +161,33 @@ def test_threads_change_nothing(model, view, monkeypatch: pytest.MonkeyPatch):
         cv2.setNumThreads(before)
 
 
-def test_forgetting_layers_changes_nothing(model, view, monkeypatch):
+def test_forgetting_layers_changes_nothing(model, view):
     frames = [5, 6, 30, 5, 31, 32, 6, 5]
     cameras = np.stack([view.c2w[frame] @ offset for frame, offset in zip(frames, OFFSETS, strict=False)])
     request = BlockRequest(np.array(frames), cameras, np.arange(len(frames)))
     first = model.start([view], [0], [request])[1][0]
-    monkeypatch.setenv("INSPATIO_GYM_LAYER_BYTES", "1")
-    model.layers = LayerStore(SIZE, background=model.layers.background)
+    model.layers = LayerStore(SIZE, background=model.layers.background, budget=1)
     assert model.layers.capacity == 2
     same(model.start([view], [0], [request])[1][0], first)
     same(model.start([view], [0], [request])[1][0], first)
+
+
+def test_an_interruption_while_layers_are_made_mixes_no_frames_up(model, view, monkeypatch):
+    expected = look(model, view, 2, [view.c2w[2]])
+    model.layers = LayerStore(SIZE, background=model.layers.background, budget=3 * model.layers.slot_bytes)
+    for frame in range(3):
+        look(model, view, frame, [view.c2w[frame]])
+    build = LayerStore._build
+
+    def interrupted(*_):
+        monkeypatch.setattr(LayerStore, "_build", build)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LayerStore, "_build", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        look(model, view, 3, [view.c2w[3]])
+    look(model, view, 4, [view.c2w[4]])
+    same(look(model, view, 2, [view.c2w[2]]), expected)
 
 
 def test_a_long_clip_stays_in_its_budget():
