@@ -1,5 +1,8 @@
 """Recycled arrays: memory comes back once nobody can see it, and never before."""
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -53,6 +56,34 @@ def test_a_tensor_made_of_an_array_keeps_it():
     tensor[:] = 7
     recycler.empty(SHAPE, np.uint8)[:] = 0
     assert (tensor == 7).all()
+
+
+def test_batches_of_all_sizes_share_their_memory():
+    recycler = Recycler()
+    for worlds in (*range(1, 65), *range(64, 0, -1)):
+        recycler.empty((worlds, LARGE // 4), np.uint8)
+    kept = sum(buffer.nbytes for buffers in recycler._kept.values() for buffer in buffers)
+    assert kept <= 2 * 64 * LARGE // 4 * 2
+
+
+def test_threads_never_share_an_array():
+    recycler, torn = Recycler(), []
+
+    def work(mark: int) -> None:
+        for _ in range(300):
+            array = recycler.empty(SHAPE, np.uint8)
+            array[0, :64] = mark
+            torn.append((array[0, :64] != mark).any())
+
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(work, range(4)))
+    finally:
+        sys.setswitchinterval(switch)
+    assert len(torn) == 1200
+    assert not any(torn)
 
 
 def test_kinds_do_not_mix_and_small_arrays_are_plain():
