@@ -31,6 +31,8 @@ from inspatio_gym.types import Pose, Poses
 
 __all__ = ["CameraRig", "Obstacle", "RigConfig", "Trajectory"]
 
+ROUNDING = 1e-5  # of a limit, by which a pose may pass it: poses are observed in 32 bits
+
 
 @dataclass(frozen=True, slots=True)
 class RigConfig:
@@ -104,11 +106,14 @@ class CameraRig:
         state = np.concatenate((position, ypr_deg), dtype=np.float64)
         sizes = (math.hypot(*state[:3]), *np.abs(state[3:]).tolist())
         for name, size, limit in zip(("distance", "yaw", "pitch", "roll"), sizes, self._limits[2:], strict=True):
-            if size > limit + 1e-6:
+            if size > limit + ROUNDING * max(limit, 1.0):
                 raise ValueError(
                     f"offset: expected a {name} of at most {limit:g}, got {size:g}: "
                     "start nearer the anchor, or raise the limit in RigConfig"
                 )
+        if sizes[0] > self._limits[2]:
+            state[:3] *= self._limits[2] / sizes[0]
+        np.clip(state[3:], -self._limits[3:], self._limits[3:], out=state[3:])
         self._state = state
 
     def advance(

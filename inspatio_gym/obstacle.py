@@ -26,7 +26,7 @@ class Obstacle:
     """The surfaces of one scene, as seen by every source frame; `at` picks the frames that a step shows.
 
     codes: uint16 (F, h, w), log-coded z-depth. w2c: float64 (F, 4, 4). pinhole: float64 (F, 4), fx, fy, cx, cy in the
-    pixels of `codes`. source: int64 (n,), the source frame shown in each frame of the step. All arrays are read-only.
+    pixels of `codes`. source: int64 (n,), the source frame shown in each frame of the step. Nobody writes to any of them.
     """
 
     codes: NDArray[np.uint16]

@@ -5,7 +5,7 @@
     1 1 1 1 1          displacement r, in radii of the scene's foreground
 
 Each line's keyframes are spread evenly over [0, 1], so lines may differ in length. More than three are smoothed by a
-cubic spline (scipy's `UnivariateSpline` with its default smoothing), fewer are joined by straight lines. A smoothed
+cubic spline (scipy's `UnivariateSpline` with its default smoothing), up to three are joined by straight lines. A smoothed
 displacement begins and ends exactly at its first and last keyframe; smoothed angles may miss theirs.
 
 An orbit looks at the point at distance r in front of the first camera, from distance r:

@@ -38,7 +38,7 @@ def plane_depth(normal, distance, size=64, focal=10.0):
 
 def obstacle_of(depth, c2w=None, focal=10.0):
     """The same depth map (or a stack of them) shown from standing cameras."""
-    maps = np.atleast_3d(depth) if np.ndim(depth) == 3 else np.asarray(depth)[None]
+    maps = np.asarray(depth) if np.ndim(depth) == 3 else np.asarray(depth)[None]
     height, width = maps.shape[1:]
     k = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
     c2w = np.tile(np.eye(4), (len(maps), 1, 1)) if c2w is None else c2w
@@ -151,6 +151,20 @@ def test_limits_hold_whatever_is_asked_for(steps):
         assert np.linalg.norm(rig.position - before) <= 0.2 * math.sqrt(3) + 1e-9
         assert np.linalg.norm(rig.position) <= 0.3 + 1e-12
         assert (np.abs(rig.ypr_deg) <= (20, 15, 10)).all()
+
+
+@given(st.lists(motions, min_size=1, max_size=3))
+def test_what_was_observed_can_be_started_from(steps):
+    """At the limits too, where agents end up, and where 32 bits may lie beyond."""
+    rig = CameraRig()
+    for motion in steps:
+        for _ in range(8):
+            drive(rig, motion)
+    twin = CameraRig()
+    twin.reset(poses.from_vector(rig.vector.astype(np.float64)))
+    assert twin.vector == pytest.approx(rig.vector, abs=1e-4)
+    assert np.linalg.norm(twin.position) <= twin.config.max_offset + 1e-12
+    assert (np.abs(twin.ypr_deg) <= (60, 40, 30)).all()
 
 
 def test_a_free_yaw_turns_round_and_round():
