@@ -1,9 +1,11 @@
 """Explore: look at as much of the recorded world as you can.
 
 The scene's static surfaces are cut into cells, and the reward counts the cells that come into the *middle* of the view
-for the first time in the episode, as a percentage of all cells that the recording shows anywhere:
+for the first time in the episode, in views: parts of what a recorded frame shows (the median frame):
 
-    reward = 100 * new cells / cells of the scene  -  COLLISION if geometry stopped the camera  -  OUTSIDE the corridor
+    reward = new cells / cells of a frame  -  COLLISION if geometry stopped the camera  -  OUTSIDE the corridor
+
+So a return of 1 is a whole view's worth of new surface, however long the clip is.
 
 A cell is a cube of the world, of a side that grows with the distance from the recorded camera that measured it:
 CELL * 2^floor(log2 depth), so that near and far surfaces count by what they look like, and noise of the depth does not
@@ -34,8 +36,8 @@ if TYPE_CHECKING:
 CELL = 1 / 8  # side of a cell at depth 1: 3.6 to 7.2 degrees of the view
 GRID_SHIFT = 0.37  # in cells; keeps walls at round numbers off the grid's planes, where rounding would split them
 PART = 128  # frames
-COLLISION = 0.1  # cost of a step in which geometry stopped the camera, percentage points
-OUTSIDE = 2.5  # cost of a step that ends outside the corridor
+COLLISION = 0.0025  # cost of a step in which geometry stopped the camera, in views
+OUTSIDE = 0.25  # cost of a step that ends outside the corridor
 
 
 class Explore:
@@ -51,7 +53,7 @@ class Explore:
         self._look(moment)
 
     def step(self, moment: Moment) -> tuple[float, bool]:
-        reward = 100.0 * self._look(moment) / max(self._cells.number, 1)
+        reward = self._look(moment) / self._cells.in_frame
         self._path_length += moment.moved
         self._rotation_deg += moment.turned_deg
         if moment.collided:
@@ -100,10 +102,12 @@ class Explore:
 
 class Cells(NamedTuple):
     """The surface of a scene: `of_point`, int32 (F * h * w,), the cell of every point of `survey_depth`, or -1 for points
-    that move or lie farther than `MAX_DEPTH` median depths; `number`, how many cells there are."""
+    that move or lie farther than `MAX_DEPTH` median depths; `number`, how many cells there are; `in_frame`, how many of
+    them a recorded frame shows, the median frame, and at least 1."""
 
     of_point: NDArray[np.int32]
     number: int
+    in_frame: float
 
 
 @lru_cache(maxsize=32)
@@ -123,7 +127,8 @@ def surface_cells(scene: "Scene") -> Cells:
         number = np.where(found >= 0, np.searchsorted(occupied, found), -1).astype(np.int32)
         part = slice(k * PART * per_frame, (k + 1) * PART * per_frame)
         cells[part] = number[cells[part]]
-    return Cells(cells, len(occupied))
+    shown = [len(np.unique(frame[frame >= 0])) for frame in cells.reshape(scene.num_frames, per_frame)]
+    return Cells(cells, len(occupied), max(float(np.median(shown)), 1.0))
 
 
 def _keys(scene: "Scene", frame: int) -> NDArray[np.int64]:
