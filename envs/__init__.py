@@ -1,8 +1,13 @@
 """The environments: a world as a Gymnasium environment, alone (`InSpatioEnv`) or many in one process.
 
-stage      what all worlds of an environment share: scenes, model, control
-slot       one world's rig, clock, task and random numbers
-actions    controls: how an action becomes a camera motion and a rate of time
-spaces     what is observed
-tasks      rewards
+env          one world as a Gymnasium environment
+vector_env   many, as one batch
+slot         one world's rig, clock, task and random numbers
+stage        what all worlds of an environment share: scenes, model, control
+actions      controls: how an action becomes a camera motion and a rate of time
+spaces       what is observed
+sight        what of the measured geometry a camera sees: the judge of corridors and rewards
+tasks        rewards
+window       the window of render_mode="human"
+sb3          the vector environment for Stable-Baselines3
 """

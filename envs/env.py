@@ -16,11 +16,10 @@ from inspatio_gym.envs.slot import Slot
 from inspatio_gym.envs.stage import Stage
 from inspatio_gym.envs.window import Window
 from inspatio_gym.threads import ahead
+from inspatio_gym.types import Arrays
 
-Observation = dict[str, NDArray[Any]]
 
-
-class InSpatioEnv(gym.Env[Observation, Any]):
+class InSpatioEnv(gym.Env[Arrays, Any]):
     """Any video as a world: the agent is a camera that moves around the recorded one and sets the pace of time.
 
     ## Description
@@ -48,8 +47,9 @@ class InSpatioEnv(gym.Env[Observation, Any]):
     task's metrics; `frames` uint8 (n, H, W, 3) with `include_frames=True`; `truncated_reason`.
 
     ## Rewards
-    The task's. `explore`: the percentage of the scene's static surface that comes into the middle of the view for the
-    first time, less 0.1 for a step in which geometry stopped the camera and 2.5 for one that ends outside the corridor.
+    The task's. `explore`: the static surface that comes into the middle of the view for the first time, in views (1 is
+    as much as a recorded frame shows), less 0.0025 for a step in which geometry stopped the camera and 0.25 for one that
+    ends outside the corridor.
 
     ## Starting State
     Scene, start frame and a small pose jitter inside the corridor are drawn from `np_random`. `reset(options=...)` sets
@@ -74,7 +74,7 @@ class InSpatioEnv(gym.Env[Observation, Any]):
     * v0: first version
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "human"], "render_fps": 10}  # type: ignore[misc]
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "human"], "render_fps": 2}  # type: ignore[misc]
 
     def __init__(self, video: Any = None, *, render_mode: str | None = None, **arguments: Any):
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
@@ -83,6 +83,7 @@ class InSpatioEnv(gym.Env[Observation, Any]):
             )
         self.render_mode = render_mode
         self.stage = Stage({"video": video, **arguments}, every_frame=render_mode == "human")
+        self.metadata = {**self.metadata, "render_fps": self.stage.render_fps}
         self.action_space = self.stage.control.space
         self.observation_space = self.stage.observation_space  # type: ignore[assignment]
         self._slot = Slot(self.stage)
@@ -95,20 +96,19 @@ class InSpatioEnv(gym.Env[Observation, Any]):
 
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
-        """Begin an episode. options: "scene", "time" (seconds), "pose"; see `Slot.begin` for what they may be."""
+    ) -> tuple[Arrays, dict[str, Any]]:
+        """Begin an episode. options: "scene", "time" (seconds), "pose"; see `Slot.draw` for what they may be."""
         super().reset(seed=seed)
         slot, stage = self._slot, self.stage
-        request = slot.begin(self.np_random, options)
-        sessions, blocks = stage.model.start([slot.place.scene], [slot.key], [request])
-        slot.session = sessions[0]
-        out = self.stage.empty_observation()
-        info = slot.observe_first(blocks[0], out)
+        start = slot.draw(self.np_random, options)
+        sessions, blocks = stage.model.start([start.place.scene], [start.key], [start.request])
+        out = stage.empty_observation()
+        info = slot.begin(start, sessions[0], blocks[0], out)
         if self._window:
             self._window.show(blocks[0].rgb[-1:], slot.clock.fps)
         return out, info
 
-    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Arrays, float, bool, bool, dict[str, Any]]:
         """Hold `action` for `frames_per_step` frames.
 
         Raises ResetNeeded before the first reset, ValueError or TypeError for an action outside the space.
@@ -145,7 +145,7 @@ class InSpatioEnv(gym.Env[Observation, Any]):
             raise ResetNeeded("expected reset() before snapshot(), got snapshot(): call env.reset(seed=...) first")
         return self._slot.snapshot()
 
-    def restore(self, snapshot: Mapping[str, Any]) -> Observation:
+    def restore(self, snapshot: Mapping[str, Any]) -> Arrays:
         """Take a snapshot back, here or in another environment made with the same arguments.
 
         Returns the observation at the moment of the snapshot. Raises ValueError for a snapshot of another scene, model,

@@ -31,7 +31,7 @@ class Survey:
         self.codes, self.source = obstacle.codes, obstacle.pinhole
         self.c2w = np.ascontiguousarray(scene.c2w)
         scale = LONG_SIDE / max(size)
-        self.shape = (round(size[0] * scale), round(size[1] * scale))
+        self.shape = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
         self.target = scene.view(self.shape).intrinsics[:, [0, 1, 0, 1], [0, 1, 2, 2]]
 
 

@@ -1,10 +1,12 @@
 """One world's control state: rig, clock, task and random numbers, between an action and the world model.
 
-    begin(rng, options)           ->  BlockRequest    of the first block, the camera held at the start pose
+    draw(rng, options)            ->  Start           an episode's scene, moment, camera, and first BlockRequest
+    begin(start, session, block, out)  ->  info       once the model has answered it
     plan(motion, rate)            ->  BlockRequest    which source frames, seen from which cameras
     (the model steps and the survey looks, each batched over slots)
     observe(block, sight, out)    ->  reward, terminated, truncated, info; the observation goes into `out`
 
+Whatever can be refused is refused by `draw`, which changes nothing: the world then goes on as it was.
 The single environment owns one slot, the vector environment many; because all of a world's logic is here, slot k of a
 vector environment and a single environment with the same seed and actions agree bit for bit. Everything that slots share
 (scenes, model, control, survey) is the `Stage`.
@@ -22,15 +24,14 @@ from inspatio_gym.clock import Clock
 from inspatio_gym.envs.spaces import MAX_DEPTH
 from inspatio_gym.envs.tasks import Moment
 from inspatio_gym.geometry.poses import from_vector
-from inspatio_gym.types import Pose, Rgb
+from inspatio_gym.types import Arrays, Pose, Rgb
 from inspatio_gym.world import Block, BlockRequest
 
 if TYPE_CHECKING:
     from inspatio_gym.envs.stage import Place, Stage
 
-Arrays = dict[str, NDArray[Any]]
-
 OPTIONS = ("scene", "time", "pose")  # of reset
+INFO = {"c2w", "source_time", "coverage", "covered", "collision", "frames", "truncated_reason"}  # no task's metrics
 # An episode starts this far from the mount at most; every refused start is tried again nearer to it, at last on it.
 JITTER = (0.03, 0.03, 0.03, 5.0, 3.0, 0.0)  # right, down, forward in median depths; yaw, pitch, roll in degrees
 JITTER_TRIES = 4
@@ -47,8 +48,20 @@ class Sight(NamedTuple):
     coverage: float
 
 
+class Start(NamedTuple):
+    """Where an episode is to begin, what is seen from there, and the first block, the camera held."""
+
+    place: "Place"
+    rng: np.random.Generator
+    key: int
+    clock: Clock
+    rig: CameraRig
+    sight: Sight
+    request: BlockRequest
+
+
 class Slot:
-    """One world of `stage`: `begin` an episode, then `plan` and `observe` in turn."""
+    """One world of `stage`: `draw` and `begin` an episode, then `plan` and `observe` in turn."""
 
     def __init__(self, stage: "Stage"):
         self.stage = stage
@@ -56,8 +69,6 @@ class Slot:
         self.place: Place
         self.clock: Clock
         self.rig: CameraRig
-        self._outside: int
-        self.first_sight: Sight  # from where the episode begins
         self.session: Any = None
         self.block: Block | None = None
 
@@ -66,7 +77,7 @@ class Slot:
         """An episode is under way."""
         return self.block is not None
 
-    def begin(self, rng: np.random.Generator, options: Mapping[str, Any] | None) -> BlockRequest:
+    def draw(self, rng: np.random.Generator, options: Mapping[str, Any] | None) -> Start:
         """Draw an episode's scene, start frame, 64-bit key and pose from `rng`; options override what is drawn.
 
         options: "scene" (see `Stage.choose_scene`), "time" in seconds, "pose" the offset from the mount, a (4, 4) pose or
@@ -79,22 +90,38 @@ class Slot:
         pick, when = int(rng.integers(len(self.stage.scenes))), rng.random()
         key, jitter = int(rng.integers(2**64, dtype=np.uint64)), rng.uniform(-1, 1, 6) * JITTER
         scene = self.stage.choose_scene(options["scene"]) if "scene" in options else self.stage.scenes[pick]
-        self._enter(self.stage.place(scene), rng, key)
+        place = self.stage.place(scene)
+        clock, rig = self._at_rest(place)
         if "time" in options:
-            self.clock.reset(time=as_seconds(options["time"]))
+            clock.reset(time=as_seconds(options["time"]))
         else:
-            self.clock.reset(frame=int(when * scene.num_frames))
+            clock.reset(frame=int(when * scene.num_frames))
         if "pose" in options:
-            self.rig.reset(offset_pose(options["pose"], self.place.unit))
-            self.first_sight = self._sight()
+            rig.reset(offset_pose(options["pose"], place.unit))
+            sight = self._sight(place, clock, rig)
         else:
-            self.first_sight = self._settle(jitter)
-        self._here = self._came_from = self.rig.vector
-        self._collided = False
-        frame, first = self.clock.frame, self.stage.model.first_frames
-        self._source = np.maximum(np.arange(frame - first + 1, frame + 1), 0)
-        self._c2w = np.repeat(self._camera(self.rig.offset)[None], first, 0)
-        return BlockRequest(self._source, self._c2w, self.stage.observed(first))
+            sight = self._settle(place, clock, rig, jitter, free="time" not in options)
+        frame, first = clock.frame, self.stage.model.first_frames
+        source = np.maximum(np.arange(frame - first + 1, frame + 1), 0)
+        c2w = np.repeat(self._camera(place, clock, rig)[None], first, 0)
+        return Start(place, rng, key, clock, rig, sight, BlockRequest(source, c2w, self.stage.observed(first)))
+
+    def begin(self, start: Start, session: Any, block: Block, out: Arrays) -> dict[str, Any]:
+        """Enter an episode with the model's answer to its request; write the observation into `out`, return info.
+
+        Raises ValueError if the task's metrics have a name that is the world's own.
+        """
+        self._enter(start.place, start.rng, start.key, start.clock, start.rig)
+        self._outside = 0  # steps in a row
+        self._came_from, self._collided = self._here, False
+        self._source, self._c2w = start.request.source, start.request.c2w
+        self.session, self.block = session, block
+        moment = self._moment(start.sight)
+        self.task.reset(moment, self.rng)
+        if taken := sorted(INFO & self.task.metrics().keys()):
+            raise ValueError(f"expected the task's metrics to have names of their own, got {taken}: rename them")
+        self.write_observation(out)
+        return self._info(moment)
 
     def plan(self, motion: NDArray[np.float64], rate: float) -> BlockRequest:
         """Hold a motion (6,) and a rate of time, as `Control.read` returns them, for a step."""
@@ -139,14 +166,6 @@ class Slot:
             info["truncated_reason"] = "clip ended"
         self.write_observation(out)
         return reward, terminated, "truncated_reason" in info, info
-
-    def observe_first(self, block: Block, out: Arrays) -> dict[str, Any]:
-        """Take the first block of an episode; returns info."""
-        self.block = block
-        moment = self._moment(self.first_sight)
-        self.task.reset(moment, self.rng)
-        self.write_observation(out)
-        return self._info(moment)
 
     def write_observation(self, out: Arrays) -> None:
         """Write the current observation into `out`, arrays of the space's shapes."""
@@ -193,54 +212,57 @@ class Slot:
                     f"expected a snapshot made with {name} {here!r}, got {there!r}: restore it in an environment made with "
                     "the same arguments"
                 )
-        self._enter(self.stage.recall(snapshot["scene"]), rng, snapshot["key"])
+        place = self.stage.recall(snapshot["scene"])
+        clock, rig = self._at_rest(place)
+        clock.restore(snapshot["clock"])
+        rig.restore(snapshot["rig"])
         rng.bit_generator.state = snapshot["rng"]
-        self.rig.restore(snapshot["rig"])
-        self._here = self.rig.vector
-        self.clock.restore(snapshot["clock"])
+        self._enter(place, rng, snapshot["key"], clock, rig)
         self._outside = snapshot["outside"]
         self.task.restore(snapshot["task"], self.place.scene)
         self.session = self.stage.new_session(self.place, self.key)
         self.session.restore(snapshot["session"])
         self.block = Block(snapshot["rgb"].copy(), snapshot["depth"].copy(), snapshot["covered"].copy())
 
-    def _enter(self, place: "Place", rng: np.random.Generator, key: int) -> None:
-        """Start over in a scene, at its first frame, on the mount."""
-        self.place, self.rng, self.key = place, rng, key
-        self._outside = 0  # steps in a row
-        scene = place.scene
-        self.rig = CameraRig(self.stage.rig, unit=self.place.unit)
-        self.clock = Clock(scene.num_frames, scene.fps, ends=self.stage.config.ends)
+    def _at_rest(self, place: "Place") -> tuple[Clock, CameraRig]:
+        """A clock at the first frame and a rig on the mount."""
+        scene, config = place.scene, self.stage.config
+        return Clock(scene.num_frames, scene.fps, ends=config.ends), CameraRig(self.stage.rig, unit=place.unit)
 
-    def _settle(self, jitter: NDArray[np.float64]) -> Sight:
+    def _enter(self, place: "Place", rng: np.random.Generator, key: int, clock: Clock, rig: CameraRig) -> None:
+        self.place, self.rng, self.key, self.clock, self.rig = place, rng, key, clock, rig
+        self._here = rig.vector
+
+    def _settle(
+        self, place: "Place", clock: Clock, rig: CameraRig, jitter: NDArray[np.float64], *, free: bool
+    ) -> Sight:
         """Move the rig to the drawn offset, or nearer to the mount until it is inside the corridor and the limits.
 
-        Returns what is seen from there.
-
-        On mount "world" the start frame moves towards the first one in the same measure: the mount is trusted there.
+        On mount "world" the start frame moves towards the first one in the same measure if it is `free`: the mount is
+        trusted there. Returns what is seen from there.
         """
-        frame = self.clock.frame
+        frame = clock.frame
         for attempt in range(JITTER_TRIES + 1):
             scale = 1.0 - attempt / JITTER_TRIES
-            moved, angles = scale * jitter[:3] * self.place.unit, scale * jitter[3:]
-            if not self.stage.rides:
-                self.clock.reset(frame=int(scale * frame))
+            moved, angles = scale * jitter[:3] * place.unit, scale * jitter[3:]
+            if free and not self.stage.rides:
+                clock.reset(frame=int(scale * frame))
             try:
-                self.rig.place(moved, angles)
+                rig.place(moved, angles)
             except ValueError:  # a rig with tighter limits than the jitter
                 continue
-            sight = self._sight()
+            sight = self._sight(place, clock, rig)
             if sight.coverage >= self.stage.config.min_coverage:
                 break
         return sight
 
-    def _sight(self) -> Sight:
-        """What is seen now, before anything is planned."""
-        return self.stage.look([self.place], [self.clock.frame], self._camera(self.rig.offset)[None])[0]
+    def _sight(self, place: "Place", clock: Clock, rig: CameraRig) -> Sight:
+        """What is seen at rest."""
+        return self.stage.look([place], [clock.frame], self._camera(place, clock, rig)[None])[0]
 
-    def _camera(self, offset: Pose) -> Pose:
-        """The camera (4, 4) at an offset from the mount, now."""
-        return self.place.c2w[self.clock.frame] @ offset if self.stage.rides else offset
+    def _camera(self, place: "Place", clock: Clock, rig: CameraRig) -> Pose:
+        """The camera (4, 4) now."""
+        return place.c2w[clock.frame] @ rig.offset if self.stage.rides else rig.offset
 
     def _moment(self, sight: Sight) -> Moment:
         frame, c2w = self.view
@@ -288,7 +310,10 @@ def offset_pose(pose: Any, unit: float) -> Pose:
 
     Lengths are in median depths (`unit` scene units). Raises ValueError for anything else.
     """
-    array = np.asarray(pose, np.float64)
+    try:
+        array = np.asarray(pose, np.float64)
+    except (TypeError, ValueError):
+        array = np.empty(0)
     if array.shape not in ((7,), (4, 4)) or not np.isfinite(array).all():
         raise ValueError(
             f"expected options['pose'] of finite numbers, shape (4, 4) or (7,) (position; quaternion w, x, y, z), got {pose!r}"

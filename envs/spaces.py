@@ -60,22 +60,27 @@ def observation_space(
 
 
 class Resizer:
-    """Frames from the size a model makes to the size that is observed: colours averaged, depth and masks picked."""
+    """Frames from the size a model makes to the size that is observed: cover-cropped around the middle to the aspect of
+    `size`, then colours averaged, depth and masks picked."""
 
     def __init__(self, render_size: Size, size: Size):
         self.size = size
         self._same = render_size == size
-        rows = ((np.arange(size[0]) + 0.5) * render_size[0] / size[0]).astype(np.intp)
-        cols = ((np.arange(size[1]) + 0.5) * render_size[1] / size[1]).astype(np.intp)
+        height = min(render_size[0], round(render_size[1] * size[0] / size[1]))
+        width = min(render_size[1], round(render_size[0] * size[1] / size[0]))
+        top, left = (render_size[0] - height) // 2, (render_size[1] - width) // 2
+        self._cropped = np.s_[top : top + height, left : left + width]
+        rows = top + ((np.arange(size[0]) + 0.5) * height / size[0]).astype(np.intp)
+        cols = left + ((np.arange(size[1]) + 0.5) * width / size[1]).astype(np.intp)
         self._picked = np.ix_(rows, cols)
-        self._interpolation = cv2.INTER_AREA if render_size[0] >= size[0] else cv2.INTER_LINEAR
+        self._interpolation = cv2.INTER_AREA if height >= size[0] else cv2.INTER_LINEAR
 
     def rgb(self, frame: Rgb, out: Rgb) -> None:
         """Write `frame` (render height, render width, 3) into `out` (height, width, 3)."""
         if self._same:
             out[...] = frame
         else:
-            out[...] = cv2.resize(frame, self.size[::-1], interpolation=self._interpolation)
+            out[...] = cv2.resize(frame[self._cropped], self.size[::-1], interpolation=self._interpolation)
 
     def frames(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Resized copies of frames (n, render height, render width, 3)."""

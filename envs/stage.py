@@ -7,7 +7,8 @@ is what they resolve to. A `Slot` is one world on the stage.
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -42,7 +43,7 @@ class EnvConfig:
     scene: str | Path | Scene | Sequence[str | Path | Scene] | None = None
     """A bundled scene ("room", "street"), a scene folder, a Scene, or several of these."""
     model: str | WorldModel = "auto"
-    """The world model: "auto" (the best one whose weights and device are present), "warp", or a loaded one."""
+    """The world model: "warp", a loaded one (any `WorldModel`), or "auto", which is "warp" so far."""
     task: str | Callable[[], Task] = "explore"
     """What is asked of the agent: a name, or a class (any callable) that makes a Task for each world."""
     control: Literal["free", "rotation", "discrete", "time"] = "free"
@@ -54,7 +55,8 @@ class EnvConfig:
     size: Size = (96, 160)
     """(height, width) of the observation, pixels."""
     render_size: Size | None = None
-    """(height, width) of what the model makes and `render` shows; None is `size`."""
+    """(height, width) of what the model makes and `render` shows, cropped to the aspect of `size` for the observation; None
+    is `size`, or that of a loaded model."""
     frames_per_step: int = 12
     """Frames a step lasts, a multiple of the model's block."""
     device: str = "cpu"
@@ -66,7 +68,8 @@ class EnvConfig:
     rig: RigConfig | None = None
     """Speeds and limits of the camera; None is `RigConfig()`."""
     min_coverage: float = 0.5
-    """The corridor: the share of the view in which a surface must have been measured; two steps outside truncate."""
+    """The corridor: the share of the view in which the frame shown must have measured a surface (before the model fills in
+    from others, so not `info["coverage"]`); two steps outside truncate."""
     include_frames: bool = False
     """Put all frames of a step into info["frames"], uint8 (n, H, W, 3), not only the last one into the observation."""
     estimator: str = "auto"
@@ -87,21 +90,18 @@ class Stage:
             raise TypeError(f"expected keyword arguments out of {known}, got {unknown}")
         config = self.config = EnvConfig(**arguments)
         self.size = check_size(config.size, "size")
-        render_size = self.size if config.render_size is None else check_size(config.render_size, "render_size")
         for name, choices in (("mount", get_args(Mount)), ("ends", get_args(Ends))):
             if getattr(config, name) not in choices:
                 raise ValueError(
                     f"expected {name} out of {list(choices)}, got {getattr(config, name)!r}: {choices[0]!r} is the default"
                 )
-        if not 0 <= config.min_coverage <= 1:
+        if not isinstance(config.min_coverage, Real) or not 0 <= config.min_coverage <= 1:
             raise ValueError(f"expected min_coverage in [0, 1], got {config.min_coverage!r}: 0.5 is the default")
+        if not isinstance(config.rig, RigConfig | None):
+            raise TypeError(f"expected rig as a RigConfig, got {config.rig!r}: pass RigConfig(speed=1.0), say")
         self.control = make_control(config.control, time_control=config.time_control, max_rate=config.max_rate)
         self.make_task = task_factory(config.task)
-        self.model = (
-            load_model(config.model, render_size=render_size, device=config.device)
-            if isinstance(config.model, str)
-            else config.model
-        )
+        self.model = find_model(config, self.size)
         self.frames = check_frames(config.frames_per_step, self.model)
         self.rig = config.rig or RigConfig()
         self.rides = config.mount == "source"
@@ -115,11 +115,12 @@ class Stage:
         pose = self.observation_space["pose"]
         assert isinstance(pose, gym.spaces.Box)
         self.pose_low, self.pose_high = pose.low, pose.high
-        self.resizer = Resizer(render_size, self.size)
+        self.resizer = Resizer(self.model.render_size, self.size)
         self.recycler = Recycler()
         self.every_frame = every_frame or config.include_frames
         self.scenes = find_scenes(config)
         self.places = {scene.digest: Place(scene, self.size) for scene in self.scenes}
+        self.render_fps = max(1, round(self.scenes[0].fps / self.frames))  # a frame a step, at the world's own pace
 
     def empty_observation(self, *batch: int) -> dict[str, NDArray[Any]]:
         """Fresh arrays for a world's observation to be written into; `batch` worlds, if given."""
@@ -135,9 +136,13 @@ class Stage:
             "schema": SNAPSHOT_SCHEMA,
             "model": self.model.digest,
             "render_size": list(self.model.render_size),
+            "size": list(self.size),
+            "frames_per_step": self.frames,
             "task": task_name(self.config.task),
             "mount": self.config.mount,
             "ends": self.config.ends,
+            "min_coverage": float(self.config.min_coverage),
+            "rig": asdict(self.rig),
         }
 
     def observed(self, frames: int) -> NDArray[np.int64]:
@@ -197,6 +202,25 @@ class Place:
         self.c2w = np.asarray(scene.c2w)
         self.obstacle = Obstacle.of(scene.survey_depth, scene.c2w, scene.intrinsics, scene.size)
         self.survey = Survey(scene, self.obstacle, size)
+
+
+def find_model(config: EnvConfig, size: Size) -> WorldModel:
+    """The world model that `model` names, or that it is.
+
+    Raises ValueError if a loaded one makes frames of another size than `render_size`, TypeError for what is no model.
+    """
+    render_size = None if config.render_size is None else check_size(config.render_size, "render_size")
+    if isinstance(config.model, str):
+        return load_model(config.model, render_size=render_size or size, device=config.device)
+    model = config.model
+    if missing := [name for name in ("start", "step", "block_frames", "render_size") if not hasattr(model, name)]:
+        raise TypeError(f"expected a model's name or a WorldModel, got {model!r} without {missing}: pass model='warp'")
+    if render_size not in (None, tuple(model.render_size)):
+        raise ValueError(
+            f"expected render_size {tuple(model.render_size)}, that of the model which was passed, got {render_size}: "
+            "leave it out"
+        )
+    return model
 
 
 def find_scenes(config: EnvConfig) -> list[Scene]:

@@ -1,8 +1,8 @@
 """Many worlds in one process, stepped as one batch.
 
-Every step makes one call of the world model for all worlds that go on, one for those that begin an episode, and one of
-the survey; around them each slot plans and observes for itself, with the very code of the single environment, so that
-slot k and an `InSpatioEnv` with the same seed and actions agree bit for bit.
+Every step makes one call of the world model and one of the survey for all worlds that go on, and one more of the model
+for those that begin an episode; around them each slot plans and observes for itself, with the very code of the single
+environment, so that slot k and an `InSpatioEnv` with the same seed and actions agree bit for bit.
 
 Autoreset mode NEXT_STEP: a world whose episode has ended returns its last observation in that step; the next step
 ignores its action and returns the first observation of a new episode, with reward 0. Observations in `info["final_obs"]`
@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from inspatio_gym.envs.slot import Sight, Slot
 from inspatio_gym.envs.stage import Stage
 from inspatio_gym.recycling import Recycler
+from inspatio_gym.types import Arrays
 
-Arrays = dict[str, NDArray[Any]]
 Results = tuple[Arrays, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
 
 
@@ -39,7 +39,7 @@ class InSpatioVectorEnv(VectorEnv[Arrays, Any, NDArray[Any]]):
 
     metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
         "render_modes": ["rgb_array"],
-        "render_fps": 10,
+        "render_fps": 2,
         "autoreset_mode": AutoresetMode.NEXT_STEP,
     }
 
@@ -60,6 +60,7 @@ class InSpatioVectorEnv(VectorEnv[Arrays, Any, NDArray[Any]]):
             raise ValueError(f"expected render_mode None or 'rgb_array', got {render_mode!r}")
         self.num_envs, self.render_mode, self._limit = num_envs, render_mode, max_episode_steps
         self.stage = Stage({"video": video, **arguments})
+        self.metadata = {**self.metadata, "render_fps": self.stage.render_fps}
         self.single_action_space = self.stage.control.space
         self.single_observation_space = self.stage.observation_space
         self.action_space = batch_space(self.single_action_space, num_envs)
@@ -102,7 +103,7 @@ class InSpatioVectorEnv(VectorEnv[Arrays, Any, NDArray[Any]]):
         if seeds is not None and len(seeds) != self.num_envs:
             raise ValueError(f"expected {self.num_envs} seeds, one for each world, got {len(seeds)}")
         chosen = [int(k) for k in np.flatnonzero(mask)]
-        self._seed([s if mask[k] else None for k, s in enumerate(seeds or [None] * self.num_envs)])
+        self._seed([s if mask[k] else None for k, s in enumerate([None] * self.num_envs if seeds is None else seeds)])
         observations = self.stage.empty_observation(self.num_envs)
         infos = self._begin(chosen, options, observations)
         for k in np.flatnonzero(~mask):
@@ -117,8 +118,9 @@ class InSpatioVectorEnv(VectorEnv[Arrays, Any, NDArray[Any]]):
         """
         if not all(slot.begun for slot in self._slots):
             raise ResetNeeded("expected reset() before step(), got step(): call envs.reset(seed=...) first")
-        if len(actions) != self.num_envs:
-            raise ValueError(f"expected {self.num_envs} actions, one for each world, got {len(actions)}")
+        if np.ndim(actions) == 0 or len(actions) != self.num_envs:
+            got = len(actions) if np.ndim(actions) else repr(actions)
+            raise ValueError(f"expected {self.num_envs} actions, one for each world, got {got}")
         going = [k for k in range(self.num_envs) if not self._ended[k]]
         commands = [self.stage.control.read(actions[k]) for k in going]  # all are sound before any world moves
         slots = [self._slots[k] for k in going]
@@ -152,16 +154,18 @@ class InSpatioVectorEnv(VectorEnv[Arrays, Any, NDArray[Any]]):
 
     def _begin(self, chosen: list[int], options: Mapping[str, Any], observations: Arrays) -> dict[int, dict[str, Any]]:
         """Begin an episode in the chosen worlds; write their rows of `observations` and return their infos."""
-        slots = [self._slots[k] for k in chosen]
-        requests = [slot.begin(self._rngs[k], options) for k, slot in zip(chosen, slots, strict=True)]
-        if not slots:
+        if not chosen:
             return {}
-        model = self.stage.model
-        sessions, blocks = model.start([s.place.scene for s in slots], [s.key for s in slots], requests)
-        infos = {}
-        for k, slot, session, block in zip(chosen, slots, sessions, blocks, strict=True):
-            slot.session = session
-            infos[k] = slot.observe_first(block, _row(observations, k))
+        starts = [self._slots[k].draw(self._rngs[k], options) for k in chosen]  # all are sound before any world changes
+        sessions, blocks = self.stage.model.start(
+            [start.place.scene for start in starts],
+            [start.key for start in starts],
+            [start.request for start in starts],
+        )
+        infos = {
+            k: self._slots[k].begin(start, session, block, _row(observations, k))
+            for k, start, session, block in zip(chosen, starts, sessions, blocks, strict=True)
+        }
         self._elapsed[chosen] = 0
         self._ended[chosen] = False
         return infos
@@ -198,23 +202,26 @@ class InSpatioVectorEnv(VectorEnv[Arrays, Any, NDArray[Any]]):
 
 def _row(arrays: Arrays, k: int) -> Arrays:
     """Views of row k."""
-    return {name: array[k] for name, array in arrays.items()}
+    return {name: array[k, ...] for name, array in arrays.items()}
 
 
 def gather(infos: Mapping[int, Mapping[str, Any]], num_envs: int, recycler: Recycler) -> dict[str, Any]:
-    """Infos of some worlds as Gymnasium's vector info: for each key an array over worlds, and under _key who has it."""
+    """Infos of some worlds as Gymnasium's vector info: for each key an array over worlds, and under _key who has it.
+
+    Arrays are stacked if all have one shape; those that do not (frames of worlds that begin and of worlds that go on), and
+    whatever is no number, make an array of objects.
+    """
     batched: dict[str, Any] = {}
     for key in dict.fromkeys(key for info in infos.values() for key in info):
         having = [k for k, info in infos.items() if key in info]
         values = [infos[k][key] for k in having]
-        sample = values[0]
         mask = np.zeros(num_envs, np.bool_)
         mask[having] = True
-        if isinstance(sample, np.ndarray):
-            array = recycler.empty((num_envs, *sample.shape), sample.dtype)
+        if all(isinstance(value, np.ndarray) for value in values) and len({value.shape for value in values}) == 1:
+            array = recycler.empty((num_envs, *values[0].shape), values[0].dtype)
             array[~mask] = 0
-        elif isinstance(sample, bool | int | float | np.number):
-            array = np.zeros(num_envs, type(sample))
+        elif all(isinstance(value, bool | int | float | np.number | np.bool_) for value in values):
+            array = np.zeros(num_envs, np.asarray(values).dtype)
         else:
             array = np.full(num_envs, None, object)
         for k, value in zip(having, values, strict=True):

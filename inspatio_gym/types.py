@@ -10,7 +10,7 @@ being the identity. Pixel centres lie at integer coordinates, so an image of wid
 z-depth in scene units (the scene's median depth is 1 unless its estimator is metric). Images are RGB uint8.
 """
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,3 +29,5 @@ Mask: TypeAlias = NDArray[np.bool_]
 """(H, W)."""
 Size: TypeAlias = tuple[int, int]
 """(height, width) in pixels."""
+Arrays: TypeAlias = dict[str, NDArray[Any]]
+"""An observation: arrays by name."""

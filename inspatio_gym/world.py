@@ -94,12 +94,12 @@ MODELS = {
 
 
 def load_model(name: str, *, render_size: Size, device: str = "cpu") -> WorldModel:
-    """Load a world model by name; `auto` takes the best one whose weights and device are present, and logs which.
+    """Load a world model by name; `auto` takes the best one that there is, so far "warp", and logs it.
 
     Raises ValueError for a name nobody registered.
     """
     if name == "auto":
-        name = "warp"  # the only model so far that needs no weights
+        name = "warp"
         logger.info("model=auto: using %r", name)
     if name not in MODELS:
         raise ValueError(f"expected a model out of {['auto', *sorted(MODELS)]}, got {name!r}: pass model='warp'")

@@ -3,6 +3,8 @@
 import sys
 import warnings
 
+import av
+import cv2
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -282,6 +284,31 @@ def test_the_model_may_render_larger_than_what_is_observed(box):
     assert np.median(np.abs(observation["depth"] / expected["depth"] - 1)) < 0.02
 
 
+def test_another_aspect_is_cropped_and_never_stretched(box):
+    options = {"time": 0.5, "pose": np.eye(4)}
+    env = make(box, model="warp", render_size=(96, 96), include_frames=True)
+    wide, info = env.reset(seed=0, options=options)
+    square = make(box, model="warp", size=(96, 96)).reset(seed=0, options=options)[0]
+    middle = slice(96 // 2 - 29, 96 // 2 + 29)  # 48:80 of 96 columns is 58 rows
+    expected = cv2.resize(square["rgb"][middle], SIZE[::-1], interpolation=cv2.INTER_AREA)
+    assert (wide["rgb"] == expected).all()
+    assert info["frames"].shape == (1, *SIZE, 3)
+    assert wide in env.observation_space
+
+
+def test_a_loaded_model_brings_its_size(box):
+    env = make(box, model=FakeWorld(render_size=(32, 48)), render_mode="rgb_array")
+    observation, _ = env.reset(seed=0)
+    assert observation in env.observation_space
+    assert env.render().shape == (32, 48, 3)
+
+
+def test_a_very_wide_view(box):
+    env = make(box, size=(16, 2100))
+    observation, _ = env.reset(seed=0)
+    assert observation["rgb"].shape == (16, 2100, 3)
+
+
 def test_metric_scenes_are_observed_in_median_depths(tmp_path, box):
     metric = write_box(tmp_path / "metric", metric=3.0)
     unit = metric.median_depth
@@ -356,6 +383,27 @@ def test_the_world_mount_moves_in_the_first_cameras_frame(box):
         observation, *_, info = env.step(act(forward=0.2, yaw=0.3, time=1))
 
 
+@pytest.mark.parametrize("mount", ["source", "world"])
+def test_a_moment_that_is_asked_for_is_kept(box, mount):
+    env = make(box, mount=mount)
+    for seed in range(10):
+        _, info = env.reset(seed=seed, options={"time": 1.4})
+        assert info["source_time"] == pytest.approx(1.4)
+
+
+def test_an_episode_can_begin_wherever_one_has_been(box):
+    """A pose as observed is in 32 bits, which may lie beyond a limit that the camera stands at."""
+    env = make(box, min_coverage=0.0)
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        env.reset(options={"time": 0.5})
+        action = act(**dict(zip(COMPONENTS, generator.choice([-1, 1], 6), strict=False)))
+        for _ in range(8):
+            observation, *_ = env.step(action)
+        again, _ = env.reset(options={"time": 0.5, "pose": observation["pose"]})
+        assert again["pose"] == pytest.approx(observation["pose"], abs=1e-4)
+
+
 def test_leaving_the_corridor_truncates_with_the_reason(box):
     env = make(box)
     env.reset(options={"time": 0.0, "pose": np.eye(4)})
@@ -427,7 +475,10 @@ def test_record_video_writes_a_film(box, tmp_path):
         pass
     env.close()
     (film,) = (tmp_path / "films").glob("*.mp4")
-    assert film.stat().st_size > 1000
+    with av.open(str(film)) as file:
+        stream = file.streams.video[0]
+        assert sum(1 for _ in file.decode(stream)) == 6
+        assert stream.average_rate == env.metadata["render_fps"] == 2  # steps of half a second, at the world's own pace
 
 
 def test_human_mode_shows_every_frame_in_a_window(box, monkeypatch):
@@ -476,7 +527,10 @@ def test_human_mode_without_pygame_names_the_extra(box, monkeypatch):
         ({"model": FakeWorld(render_size=SIZE, block_frames=12), "frames_per_step": 18}, "multiple of 12.*pass 12"),
         ({"max_rate": 0.0}, "positive max_rate"),
         ({"max_rate": float("nan")}, "positive max_rate"),
+        ({"max_rate": "1"}, "positive max_rate"),
         ({"min_coverage": 1.5}, "got 1.5"),
+        ({"min_coverage": "x"}, "got 'x'"),
+        ({"model": FakeWorld(render_size=SIZE), "render_size": (96, 160)}, r"render_size \(48, 80\).*got \(96, 160\)"),
     ],
 )
 def test_bad_arguments_say_what_was_expected(box, arguments, says):
@@ -487,6 +541,12 @@ def test_bad_arguments_say_what_was_expected(box, arguments, says):
 def test_an_unknown_argument_is_named(box):
     with pytest.raises(TypeError, match=r"control.*got \['colour'\]"):
         make(box, colour="red")
+
+
+@pytest.mark.parametrize("arguments", [{"model": None}, {"model": 3}, {"rig": {"speed": 1.0}}])
+def test_arguments_of_a_wrong_kind_say_what_was_expected(box, arguments):
+    with pytest.raises(TypeError, match=r"expected .*, got .*: pass"):
+        make(box, **arguments)
 
 
 def test_a_task_that_is_already_made_is_refused(box):
@@ -548,15 +608,20 @@ def test_bad_discrete_actions(box, action, kind, says):
         ({"scene": "nowhere"}, ValueError, "got 'nowhere'"),
         ({"scene": 1.5}, TypeError, "got 1.5"),
         ({"pose": np.zeros(6)}, ValueError, "options"),
+        ({"pose": "home"}, ValueError, "finite numbers.*got 'home'"),
         ({"pose": np.full(7, np.nan)}, ValueError, "finite"),
         ({"pose": np.diag([2.0, 2, 2, 1])}, ValueError, "rotation"),
         ({"pose": compose(np.eye(3), (9.0, 0, 0))}, ValueError, "distance of at most 0.5"),
     ],
 )
 def test_bad_reset_options(box, options, kind, says):
-    env = make(box)
+    env, twin = make(box), make(box)
+    for one in (env, twin):
+        one.reset(seed=0)
     with pytest.raises(kind, match=says):
-        env.reset(seed=0, options=options)
+        env.reset(options=options)
+    (ours, *_), (theirs, *_) = (one.step(act(time=1)) for one in (env, twin))  # and the episode goes on
+    assert all((ours[name] == theirs[name]).all() for name in theirs)
 
 
 def test_everything_needs_a_reset_first(box):
