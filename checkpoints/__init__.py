@@ -1,7 +1,7 @@
 """Where weights live: `$INSPATIO_GYM_CHECKPOINTS`, else `./checkpoints` of a source tree, else the user's cache.
 
 No world model that needs weights ships yet; the folder's address is fixed here so that everything later looks in one
-place, and `inspatio-gym doctor` can say which place that is.
+place; `inspatio-gym doctor` says which place that is.
 """
 
 import os

@@ -83,7 +83,17 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    name, *options = [*(sys.argv[1:] if arguments is None else arguments), ""]
+    try:
+        status = _main([*(sys.argv[1:] if arguments is None else arguments)])
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head`: nobody reads on, and the flush at exit must not complain of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status
+
+
+def _main(arguments: list[str]) -> int:
+    name, options = (arguments[0], arguments[1:]) if arguments else ("", [])
     if name not in COMMANDS:
         if name in ("-h", "--help"):
             print(overview())
@@ -97,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = tyro.cli(
             _found(kind),
             prog=f"inspatio-gym {name}",
-            args=options[:-1],
+            args=options,
             config=(tyro.conf.FlagCreatePairsOff,),
         )
         return _run(function, config)
@@ -129,8 +139,8 @@ def _found(home: str) -> Any:
 def _run(function: str, config: Any) -> int:
     try:
         status = _found(function)(config)
-    except BrokenPipeError:  # `| head`
-        return 0
+    except BrokenPipeError:  # an OSError, but none to complain of
+        raise
     except (ValueError, TypeError, ImportError, OSError) as problem:  # an ImportError names the extra to install
         if os.environ.get("INSPATIO_GYM_TRACEBACK"):
             raise

@@ -118,6 +118,7 @@ def _extras() -> Iterator[Finding]:
 
 
 def _places() -> Iterator[Finding]:
+    from inspatio_gym.checkpoints import checkpoint_folder
     from inspatio_gym.scenes.cache import cache_root
 
     cache = cache_root()
@@ -126,6 +127,7 @@ def _places() -> Iterator[Finding]:
     free = shutil.disk_usage(there).free / 2**30
     found = f"{cache} ({free:.0f} GiB free)" if writable else f"{cache} cannot be written: set INSPATIO_GYM_CACHE"
     yield writable, "scene cache", found
+    yield True, "checkpoints", f"{checkpoint_folder()}"
 
 
 def _world() -> Iterator[Finding]:

@@ -49,6 +49,19 @@ def test_no_such_command(arguments: list[str], capsys: pytest.CaptureFixture[str
     assert "error: expected a command out of ['anchor', " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["doctor"]])
+def test_nobody_reads_on(arguments: list[str]):
+    """`inspatio-gym ... | true`"""
+    done = subprocess.run(
+        ["bash", "-c", '"$0" -m inspatio_gym.cli "$@" | true; exit ${PIPESTATUS[0]}', sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0
+    assert done.stderr == ""
+
+
 def test_an_option_that_does_not_exist(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as end:
         main(["anchor", "clip.mp4", "--frames", "3"])
