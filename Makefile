@@ -23,7 +23,8 @@ test: $(VENV)/.dev
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/python -m pip --disable-pip-version-check -q install --no-deps --force-reinstall --target $(VENV)/check .
+	rm -rf build $(VENV)/check
+	$(PIP) install --no-deps --target $(VENV)/check .
 	cd $(VENV)/check && MYPYPATH=. ../bin/mypy --config-file ../../pyproject.toml -p inspatio_gym
 
 clean:

@@ -21,13 +21,11 @@ Ref: forward warping with soft depth weights as in Niklaus and Liu, "Softmax Spl
 
 from typing import Literal, get_args
 
-try:
+from inspatio_gym.extras import extra
+
+with extra("agents"):
     import torch
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "expected torch, which splat computes with, got none: pip install 'inspatio-gym[agents]' or 'inspatio-gym[star]'"
-    ) from error
-from torch import Tensor
+    from torch import Tensor
 
 Normalizer = Literal["batch", "frame"]
 
