@@ -18,7 +18,6 @@ distribution decides by himself how to squash it.
 
 import math
 import operator
-from numbers import Real
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -128,7 +127,7 @@ def make_control(name: str, *, time_control: bool = False, max_rate: float = 1.0
     max_rate: the rate (source seconds per second) of a full time component. Raises ValueError for an unknown name or a
     rate that is not a positive number.
     """
-    if not isinstance(max_rate, Real) or not 0 < max_rate < math.inf:
+    if not isinstance(max_rate, int | float | np.number) or not 0 < max_rate < math.inf:
         raise ValueError(f"expected a positive max_rate, got {max_rate!r}: pass 1.0 to play at source speed at most")
     if name == "free":
         return Continuous(COMPONENTS, max_rate)

@@ -83,7 +83,7 @@ class InSpatioEnv(gym.Env[Arrays, Any]):
             )
         self.render_mode = render_mode
         self.stage = Stage({"video": video, **arguments}, every_frame=render_mode == "human")
-        self.metadata = {**self.metadata, "render_fps": self.stage.render_fps}
+        self.metadata = {**self.metadata, "render_fps": self.stage.render_fps}  # type: ignore[misc]
         self.action_space = self.stage.control.space
         self.observation_space = self.stage.observation_space  # type: ignore[assignment]
         self._slot = Slot(self.stage)

@@ -5,6 +5,7 @@ works on the recording alone, so what it says does not depend on the world model
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -19,6 +20,17 @@ from inspatio_gym.types import Poses, Size
 LONG_SIDE = 64
 LEAST = 8  # worlds that are worth a thread
 NEAR = np.float32(1e-3)  # scene units; closer points are behind the lens
+
+
+class Sight(NamedTuple):
+    """What of the scene's measured geometry a camera sees: one row of the survey's answer.
+
+    seen: int32 (h, w), which point of `survey_depth` (flat index) each coarse pixel shows, -1 where there is none.
+    coverage: share of the view where a surface was measured.
+    """
+
+    seen: NDArray[np.int32]
+    coverage: float
 
 
 class Survey:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from inspatio_gym.camera import CameraRig
 from inspatio_gym.clock import Clock
+from inspatio_gym.envs.sight import Sight
 from inspatio_gym.envs.spaces import MAX_DEPTH
 from inspatio_gym.envs.tasks import Moment
 from inspatio_gym.geometry.poses import from_vector
@@ -36,16 +37,6 @@ INFO = {"c2w", "source_time", "coverage", "covered", "collision", "frames", "tru
 JITTER = (0.03, 0.03, 0.03, 5.0, 3.0, 0.0)  # right, down, forward in median depths; yaw, pitch, roll in degrees
 JITTER_TRIES = 4
 PATIENCE = 2  # steps in a row that end outside the corridor truncate: one may be a slip, and the way back is open
-
-
-class Sight(NamedTuple):
-    """What of the scene's measured geometry a camera sees: one row of the survey's answer.
-
-    seen: int32 (h, w), see `Moment`. coverage: share of the view where a surface was measured.
-    """
-
-    seen: NDArray[np.int32]
-    coverage: float
 
 
 class Start(NamedTuple):
@@ -69,6 +60,7 @@ class Slot:
         self.place: Place
         self.clock: Clock
         self.rig: CameraRig
+        self._here: NDArray[np.float32]  # the rig's observed vector
         self.session: Any = None
         self.block: Block | None = None
 

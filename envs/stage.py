@@ -8,7 +8,6 @@ import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -19,8 +18,7 @@ from numpy.typing import NDArray
 from inspatio_gym.camera import Obstacle, RigConfig
 from inspatio_gym.clock import Ends
 from inspatio_gym.envs.actions import make_control
-from inspatio_gym.envs.sight import Survey, look
-from inspatio_gym.envs.slot import Sight
+from inspatio_gym.envs.sight import Sight, Survey, look
 from inspatio_gym.envs.spaces import Resizer, check_size, observation_space
 from inspatio_gym.envs.tasks import Task, task_factory, task_name
 from inspatio_gym.recycling import Recycler
@@ -95,7 +93,7 @@ class Stage:
                 raise ValueError(
                     f"expected {name} out of {list(choices)}, got {getattr(config, name)!r}: {choices[0]!r} is the default"
                 )
-        if not isinstance(config.min_coverage, Real) or not 0 <= config.min_coverage <= 1:
+        if not isinstance(config.min_coverage, int | float | np.number) or not 0 <= config.min_coverage <= 1:
             raise ValueError(f"expected min_coverage in [0, 1], got {config.min_coverage!r}: 0.5 is the default")
         if not isinstance(config.rig, RigConfig | None):
             raise TypeError(f"expected rig as a RigConfig, got {config.rig!r}: pass RigConfig(speed=1.0), say")
@@ -149,7 +147,7 @@ class Stage:
         """Which of a request's frames the model must return."""
         return np.arange(frames) if self.every_frame else np.array([frames - 1])
 
-    def look(self, places: Sequence["Place"], frames: Sequence[int], c2w: Poses) -> list["Sight"]:
+    def look(self, places: Sequence["Place"], frames: Sequence[int], c2w: Poses) -> list[Sight]:
         """What of each place's measured geometry a camera (row of `c2w`) sees while the frame is shown; one call."""
         seen = look([place.survey for place in places], frames, c2w)
         return [Sight(one, int(np.count_nonzero(one >= 0)) / one.size) for one in seen]

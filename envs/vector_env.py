@@ -20,7 +20,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from inspatio_gym.envs.slot import Sight, Slot
+from inspatio_gym.envs.sight import Sight
+from inspatio_gym.envs.slot import Slot
 from inspatio_gym.envs.stage import Stage
 from inspatio_gym.recycling import Recycler
 from inspatio_gym.types import Arrays
@@ -60,7 +61,7 @@ class InSpatioVectorEnv(VectorEnv[Arrays, Any, NDArray[Any]]):
             raise ValueError(f"expected render_mode None or 'rgb_array', got {render_mode!r}")
         self.num_envs, self.render_mode, self._limit = num_envs, render_mode, max_episode_steps
         self.stage = Stage({"video": video, **arguments})
-        self.metadata = {**self.metadata, "render_fps": self.stage.render_fps}
+        self.metadata = {**self.metadata, "render_fps": self.stage.render_fps}  # type: ignore[misc]
         self.single_action_space = self.stage.control.space
         self.single_observation_space = self.stage.observation_space
         self.action_space = batch_space(self.single_action_space, num_envs)
