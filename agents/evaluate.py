@@ -7,6 +7,10 @@ Who is compared: the policy; random actions; holding still; the best constant ac
 for a constant tries coarse actions and then refines the best one component by component; the `FINALISTS` best all play
 the start states of the evaluation, and the best of them *there* stands in the table. That choice favours the constant:
 it is picked by the very returns that it is judged by, the policy is not.
+
+The policy has learned if the 95% interval of its mean return lies above that of the best rival. As both played the same
+start states, the verdict also tells the mean difference between their returns from one start state, which often is
+surer than the intervals of the means show.
 """
 
 import json
@@ -20,6 +24,7 @@ from inspatio_gym.agents.baselines import Agent, Constant, LookAround, Random, c
 from inspatio_gym.agents.config import EVALUATION_SEEDS, VALIDATION_SEEDS, EvaluateConfig, WorldConfig
 from inspatio_gym.agents.episodes import Episodes, make_worlds, play
 from inspatio_gym.agents.progress import Progress
+from inspatio_gym.agents.statistics import Interval, bootstrap
 from inspatio_gym.files import written_whole
 
 WORLDS = 25  # stepped together
@@ -56,6 +61,15 @@ class Comparison:
         """Whether the policy's interval lies above that of its best rival."""
         return self.trained is not None and self.trained.interval.low > self.rival.interval.high
 
+    @property
+    def gain(self) -> Interval | None:
+        """The policy's return less its best rival's *from the same start state*: mean and 95% bootstrap interval.
+
+        Much of what separates two returns is where they began; the difference is free of that, so its interval is mostly
+        narrower than those of the means.
+        """
+        return None if self.trained is None else bootstrap(self.trained.returns - self.rival.returns)
+
     def table(self) -> list[list[str]]:
         """A row of names, then one a row: agent, mean return, its 95% interval, steps, the task's metrics (means)."""
         metrics = list(self.rows[0].metrics)
@@ -67,22 +81,29 @@ class Comparison:
         return lines
 
     def verdict(self) -> str:
-        """One sentence: did the policy learn?"""
-        count, rival = len(self.rows[0].seeds), self.rival
-        if self.trained is None:
+        """Did the policy learn? The intervals of the means decide; the paired difference says how sure the rest is."""
+        rival = self.rival
+        if self.trained is None or self.gain is None:
             return f"The best of the simple agents is {rival.agent!r}."
-        gain = self.trained.returns.mean() - rival.returns.mean()
+        mean, low, high = self.gain
         if self.learned:
             return (
-                f"The trained policy's mean return is {gain:.2f} above that of the best of random, holding still and the "
-                f"best constant action ({rival.agent!r}); the 95% intervals over {count} start states are disjoint."
+                f"The trained policy's mean return is {mean:.2f} above that of the best of random, holding still and the "
+                f"best constant action ({rival.agent!r}); the 95% intervals over {len(rival.seeds)} start states are "
+                f"disjoint. On the same start states it is better by {_spread(mean, low, high)}."
             )
-        return (
-            f"The trained policy is not shown to be better than {rival.agent!r}: its mean return is {gain:+.2f} from it, "
-            f"and the 95% intervals over {count} start states overlap. Train it for longer."
-            if gain > 0 or self.trained.interval.high >= rival.interval.low
-            else f"The trained policy is worse than {rival.agent!r}, by {-gain:.2f}. Train it for longer."
-        )
+        overlap = self.trained.interval.high >= rival.interval.low
+        though = ", though the intervals of the means overlap" if overlap else ""
+        if low > 0:
+            found = f"better than {rival.agent!r} on the same start states by {_spread(mean, low, high)}{though}"
+        elif high < 0:
+            found = f"worse than {rival.agent!r} on the same start states by {_spread(-mean, -high, -low)}{though}"
+        else:
+            found = (
+                f"not shown to be better or worse than {rival.agent!r}: on the same start states its return differs by "
+                f"{_spread(mean, low, high)}"
+            )
+        return f"The trained policy is {found}. Train it for longer."
 
     def to_json(self) -> str:
         """Everything, each episode's return included."""
@@ -96,8 +117,14 @@ class Comparison:
             }
             for row in self.rows
         ]
-        seeds = self.rows[0].seeds.tolist()
-        return json.dumps({"world": self.world, "seeds": seeds, "learned": self.learned, "agents": agents}, indent=1)
+        record = {
+            "world": self.world,
+            "seeds": self.scripted.seeds.tolist(),
+            "learned": self.learned,
+            "paired": self.gain and {"rival": self.rival.agent, **self.gain._asdict()},
+            "agents": agents,
+        }
+        return json.dumps(record, indent=1)
 
 
 def evaluate(config: EvaluateConfig) -> Comparison:
@@ -200,6 +227,10 @@ def as_markdown(table: list[list[str]]) -> str:
     """The same for a Markdown page."""
     rule = ["---", *["---:"] * (len(table[0]) - 1)]
     return "\n".join(f"| {' | '.join(row)} |" for row in (table[0], rule, *table[1:]))
+
+
+def _spread(mean: float, low: float, high: float) -> str:
+    return f"{mean:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def _mean_return(episodes: Episodes) -> float:

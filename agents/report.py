@@ -64,8 +64,9 @@ def save_report(
 {as_markdown(comparison.table())}
 
 Every agent played the same {len(comparison.rows[0].seeds)} start states, drawn from seeds that no training uses; \
-intervals are of the mean, by bootstrap. The constant action is the best one on these very start states among those that \
-were best on others, which favours it.
+intervals are of the mean, 95%, by bootstrap. Agents are paired by start state: what one is better by is the mean of the \
+differences between two returns from the same one, with its interval in brackets. The constant action is the best one on \
+these very start states among those that were best on others, which favours it.
 
 ![Learning curve](learning_curve.png)
 

@@ -22,6 +22,7 @@ from inspatio_gym.agents.episodes import Episodes, play
 from inspatio_gym.agents.evaluate import Comparison, as_markdown, as_text, compare, evaluate, search
 from inspatio_gym.agents.policy import make_policy as new_policy
 from inspatio_gym.agents.policy import save_policy
+from inspatio_gym.agents.statistics import bootstrap
 from tests.test_agents_policy import make_card
 
 WORLD = WorldConfig(size=(16, 24), model="fake", max_episode_steps=6, control="rotation").world()
@@ -155,11 +156,39 @@ def test_a_policy_has_learned_if_its_interval_lies_above_its_rivals():
     assert good.rival.agent == "random"
     assert "10.00 above" in good.verdict()
     assert "intervals over 4 start states are disjoint" in good.verdict()
-    near = compared([1.0, 2, 3, 4], random=[0.0, 1, 2, 3])
-    assert not near.learned
-    assert "overlap" in near.verdict()
-    poor = compared([-9.0, -8, -9, -8], random=[0.0, 1, 2, 3])
-    assert "worse than 'random'" in poor.verdict()
+    assert "On the same start states it is better by 10.00 [10.00, 10.00]." in good.verdict()
+
+
+@pytest.mark.parametrize(
+    ("gains", "words"),
+    [
+        ([0.1, 0.2, 0.1, 0.2], "better than 'random' on the same start states by 0.15 [0.10, 0.20], though the"),
+        ([-0.1, -0.2, -0.1, -0.2], "worse than 'random' on the same start states by 0.15 [0.10, 0.20], though the"),
+        ([-1.0, 1.0, -0.8, 1.2], "not shown to be better or worse than 'random': on the same start states its"),
+    ],
+)
+def test_where_intervals_overlap_the_same_start_states_tell_more(gains: list[float], words: str):
+    random = [0.0, 10, 20, 30]
+    result = compared((np.array(random) + gains).tolist(), random)
+    assert not result.learned
+    assert words in result.verdict()
+
+
+def test_a_policy_that_is_far_worse_has_no_overlap_to_speak_of():
+    result = compared([-9.0, -8, -9, -8], random=[0.0, 1, 2, 3])
+    assert "worse than 'random' on the same start states by 10.00 [" in result.verdict()
+    assert "overlap" not in result.verdict()
+
+
+def test_the_paired_difference_is_that_of_returns_from_the_same_start_state():
+    random, trained = [0.0, 10, 20, 30], [1.0, 10, 22, 31]
+    result = compared(trained, random)
+    assert result.gain == bootstrap([1.0, 0, 2, 1])
+    assert result.gain.low >= 0
+    record = json.loads(result.to_json())
+    assert record["paired"] == {"rival": "random", "mean": 1.0, "low": result.gain.low, "high": result.gain.high}
+    assert compared(None, random).gain is None
+    assert json.loads(compared(None, random).to_json())["paired"] is None
 
 
 def test_the_table_says_what_was_measured():
