@@ -24,7 +24,7 @@ from inspatio_gym.scenes.cache import explained, flush, hash_of, partial_folder,
 from inspatio_gym.scenes.footage import FootageWriter, StoredClip
 from inspatio_gym.scenes.preview import save_preview
 from inspatio_gym.scenes.scene import FILES, SCHEMA_VERSION, Scene, SceneGeometry
-from inspatio_gym.scenes.timing import MAX_FPS
+from inspatio_gym.scenes.timing import MAX_FPS, MIN_FPS
 from inspatio_gym.types import Intrinsics, Poses, Rgb, Size
 
 SURVEY_SIDE = 64  # long side of the coarse depth
@@ -44,7 +44,7 @@ class SceneWriter:
                 writer.write_depth(depth, moving)
             scene = writer.finish(c2w=c2w, intrinsics=intrinsics, geometry=geometry, provenance={})
 
-    target: folder to become the scene; must not exist. fps: frames a second, at most 30; a Fraction is kept exactly.
+    target: folder to become the scene; must not exist. fps: frames a second, 0.001 to 30; a Fraction is kept exactly.
     size: (height, width) of the frames, even. depth_size: of depth and mask; None takes the first map's. Frames and
     depth are streamed, in frame order, independently of each other. Raises FileExistsError if the target exists,
     CacheError if nothing can be written there, ValueError for a size or rate out of range.
@@ -62,8 +62,10 @@ class SceneWriter:
     ):
         if size[0] % 2 or size[1] % 2 or min(size) < 2:
             raise ValueError(f"expected an even height and width, got {size}: crop or resize the frames")
-        if not 0 < fps <= MAX_FPS:
-            raise ValueError(f"expected a rate in (0, {MAX_FPS}] frames/s, got {fps}: keep every k-th frame")
+        if not MIN_FPS <= fps <= MAX_FPS:
+            raise ValueError(
+                f"expected a rate in [{float(MIN_FPS)}, {MAX_FPS}] frames/s, got {fps}: keep every k-th frame"
+            )
         self.target = Path(target).absolute()
         self.fps = Fraction(fps).limit_denominator(1001)
         self.size, self.depth_size, self.name, self.caption = size, depth_size, name, caption

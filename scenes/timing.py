@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 Frame = TypeVar("Frame")
 
 MAX_FPS = 30  # of any scene: more frames show little that is new and cost as much as any
+MIN_FPS = Fraction(1, 1000)  # below it is a damaged header; files state rates as fractions of about that fineness
 JITTER = 0.25  # of a frame: timestamps this close to equal spacing are equally spaced (containers round to 1 ms or so)
 NEARLY = 1.005  # phones record 30.02 frames/s and mean 30
 
@@ -47,6 +48,7 @@ def choose_timing(times: NDArray[np.float64], guess: Fraction | None) -> Timing:
         step = float(even[1] - even[0])
         constant = bool(np.abs(times - even).max() <= JITTER * step)
         rate = _tidy(1 / step if constant else 1 / float(np.median(np.diff(times))), guess)
+    rate = max(Fraction(rate), MIN_FPS)
     if constant:
         every = math.ceil(rate / (MAX_FPS * NEARLY))
         return Timing(min(rate / every, Fraction(MAX_FPS)), float(every / rate), float(rate), True)

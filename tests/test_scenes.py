@@ -83,6 +83,12 @@ def test_a_scene_gives_back_what_was_written(scene: Scene):
     assert preview.shape == (2 * 192, 3 * 320, 3)
 
 
+def test_a_frame_in_a_thousand_seconds(tmp_path: Path):
+    slow = write(tmp_path / "slow", fps=0.001)
+    assert slow.fps == 0.001
+    assert np.abs(slow.rgb(13).astype(int) - picture(13)).mean() < 2.5
+
+
 def test_saturated_colours_survive(tmp_path: Path):
     bars = np.zeros((64, 96, 3), np.uint8)
     for k, colour in enumerate([(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 255, 255), (0, 128, 255)]):
@@ -354,8 +360,10 @@ def test_a_target_below_a_file_is_explained(tmp_path: Path):
     [
         ({"size": (95, 160)}, "expected an even height and width"),
         ({"size": (0, 160)}, "expected an even height and width"),
-        ({"fps": 60}, r"expected a rate in \(0, 30\] frames/s, got 60"),
+        ({"fps": 60}, r"expected a rate in \[0.001, 30\] frames/s, got 60"),
         ({"fps": 0}, "expected a rate"),
+        ({"fps": 1e-6}, "expected a rate"),
+        ({"fps": float("nan")}, "expected a rate"),
     ],
 )
 def test_sizes_and_rates_out_of_range(tmp_path: Path, arguments: dict, message: str):
