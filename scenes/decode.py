@@ -9,6 +9,7 @@ Nothing here holds more than a few frames. What a decoder cannot read is skipped
 
 import logging
 import math
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ LONG_SIDE = 832  # of a scene's frames: what the diffusion models work at
 MIN_SIDE = 32  # below that nothing can be tracked, let alone looked at
 MIN_FRAMES = 2
 _PACKETS_PER_FRAME = 16  # timestamps read ahead for each frame wanted: enough for 480 frames/s
+_REORDERED = 16  # pictures, at most, that are stored before one that is shown before them (H.264, H.265)
+_RUN_UP = 10.0  # seconds before a start at which reading begins: transport streams are entered late, and off a keyframe
 _MAX_UNREADABLE = 1000  # packets; a file of nothing else is given up
 
 
@@ -145,7 +148,8 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     file = None
     try:
         # Only files: some formats (playlists, say) name others to open, which must not reach into the network.
-        file = av.open(str(path), options={"protocol_whitelist": "file"})
+        # Titles and the like may be in any encoding, and are of no interest.
+        file = av.open(str(path), options={"protocol_whitelist": "file"}, metadata_errors="replace")
         pictures = [stream for stream in file.streams.video if not _is_cover(stream)]
         if not pictures:
             others = ", ".join(sorted({stream.type for stream in file.streams})) or "nothing"
@@ -169,18 +173,35 @@ def _is_cover(stream: Any) -> bool:
 
 
 def _timestamps(file: Any, stream: Any, start: float, limit: int) -> tuple[list[float], bool]:
-    """Seconds of the frames from `start` on, at most about `limit` of them, sorted; whether the end was reached."""
+    """Seconds of about the first `limit` frames from `start` on, sorted, none left out; whether the end was reached."""
     times: list[float] = []
     skipped = 0.0 if stream.start_time is None else _seconds(stream.start_time, stream)
+    _go_to(file, stream, skipped, start)
     try:
-        for packet in file.demux(stream):
+        for packet in _packets(file, stream):
             if packet.pts is not None and _seconds(packet.pts, stream) >= skipped + start - 1:
                 times.append(_seconds(packet.pts, stream))
-            if len(times) >= limit:
-                return sorted(times), False
+            if len(times) >= limit + _REORDERED:  # of the latest that many some may still be missing
+                return sorted(times)[:limit], False
     except av.FFmpegError as problem:  # cut off; what came before may still do
         logger.debug("reading timestamps of %s: %s", file.name, problem)
     return sorted(times), True
+
+
+def _packets(file: Any, stream: Any) -> Iterator[Any]:
+    """The stream's packets. A stream that is announced midway is not in PyAV's list of them; it is passed over."""
+    while True:
+        try:
+            yield from file.demux(stream)
+        except IndexError:
+            continue
+        return
+
+
+def _go_to(file: Any, stream: Any, first_time: float, start: float) -> None:
+    """Let reading go on well before `start`, or from the beginning where nothing can be skipped."""
+    if start > _RUN_UP and (stream.duration or file.duration):
+        file.seek(int((first_time + start - _RUN_UP) / stream.time_base), stream=stream)
 
 
 def _seconds(timestamp: int, stream: Any) -> float:
@@ -188,19 +209,21 @@ def _seconds(timestamp: int, stream: Any) -> float:
 
 
 def _duration(file: Any, stream: Any) -> float | None:
+    """Seconds of the video stream; None if the file does not say. The file itself may go on, with sound."""
     if stream.duration:
         return _seconds(stream.duration, stream)
-    return file.duration / av.time_base if file.duration else None
+    if tag := re.match(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", "")):  # Matroska, WebM
+        return 3600 * float(tag[1]) + 60 * float(tag[2]) + float(tag[3])
+    return file.duration / av.time_base if file.duration and len(file.streams) == 1 else None
 
 
 def _decoded(video: Video) -> Iterator[tuple[float, Any]]:
     """Decoded frames from `video.start` on with the times they are shown at, ascending seconds after the first frame."""
     with _opened(video.path) as (file, stream):
-        if video.start > 0 and video.duration is not None:
-            file.seek(int((video.first_time + video.start) / stream.time_base), stream=stream)
+        _go_to(file, stream, video.first_time, video.start)
         tolerance = 0.5 / video.timing.source_fps
         count, last, unreadable = 0, -math.inf, 0
-        packets = file.demux(stream)
+        packets = _packets(file, stream)
         while True:
             try:
                 packet = next(packets, None)

@@ -40,9 +40,14 @@ def make_video(
     rotation_deg: int = 0,
     container: dict[str, str] | None = None,
     options: dict[str, str] | None = None,
+    title: str = "",
+    sound_seconds: float = 0.0,
 ) -> Path:
     """Encode RGB frames; `times_ms` makes the rate variable; `rotation_deg` is counter-clockwise, in the metadata."""
     with av.open(str(path), "w", options=container or {}) as file:
+        if title:
+            file.metadata["title"] = title
+        sound = file.add_stream("flac", rate=16000, layout="mono") if sound_seconds else None
         stream: Any = None
         for i, frame in enumerate(frames):
             if stream is None:
@@ -59,6 +64,12 @@ def make_video(
                 picture.time_base = Fraction(1, 1000)
             file.mux(stream.encode(picture))
         file.mux(stream.encode())
+        if sound is not None:
+            for i in range(round(10 * sound_seconds)):
+                silence = av.AudioFrame.from_ndarray(np.zeros((1, 1600), np.int16), format="s16", layout="mono")
+                silence.sample_rate, silence.pts = 16000, 1600 * i
+                file.mux(sound.encode(silence))
+            file.mux(sound.encode())
     return path
 
 

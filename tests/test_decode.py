@@ -6,18 +6,29 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from clips import make_video, scenery
+from clips import make_video, scenery, which
 from hypothesis import given
 from hypothesis import strategies as st
 
 from inspatio_gym.scenes import VideoError
+from inspatio_gym.scenes import decode as decode_module
 from inspatio_gym.scenes.decode import frames, orientation_of, probe, upright
 from inspatio_gym.scenes.shots import split_shots
-from inspatio_gym.scenes.timing import Timing, choose_timing, nearest_to_ticks
+from inspatio_gym.scenes.timing import MIN_FPS, Timing, choose_timing, nearest_to_ticks
 
 
 def decode(path: Path, count: int = 300, start: float = 0.0) -> list[np.ndarray]:
     return list(frames(probe(path, max_frames=count, start=start), count))
+
+
+@pytest.fixture(scope="module")
+def a_long_clip(tmp_path_factory: pytest.TempPathFactory) -> dict[Fraction | int, Path]:
+    """400 frames with three B-frames in a row, by their rate."""
+    folder, coding = tmp_path_factory.mktemp("long"), {"preset": "ultrafast", "bf": "3", "b_strategy": "0"}
+    return {
+        fps: make_video(folder / f"{float(fps):.2f}.mp4", scenery(400, (32, 48)), fps=fps, options=coding)
+        for fps in (50, Fraction(60000, 1001))
+    }
 
 
 def likeness(a: np.ndarray, b: np.ndarray) -> float:
@@ -72,6 +83,15 @@ def test_a_constant_rate_keeps_every_kth_frame(tmp_path: Path, fps, kept, every:
         assert likeness(shown[i], drawn[i * every]) > 29
 
 
+@pytest.mark.parametrize("fps", [50, Fraction(60000, 1001)])
+@pytest.mark.parametrize("max_frames", range(10, 18))
+def test_the_rate_is_constant_however_few_of_many_frames_are_wanted(a_long_clip, fps, max_frames: int):
+    """Later pictures are stored before earlier ones that are made from them, wherever the reading of times ends."""
+    video = probe(a_long_clip[fps], max_frames=max_frames)
+    assert video.timing.constant
+    assert video.timing.fps == Fraction(fps) / 2
+
+
 def test_a_variable_rate_is_resampled_to_the_nearest_frames(tmp_path: Path):
     """25 frames/s with a pause of half a second and a burst of 100 frames/s."""
     times = [*range(0, 400, 40), *range(900, 1300, 40), *range(1300, 1400, 10)]
@@ -106,6 +126,13 @@ def test_timestamps_rounded_to_milliseconds_are_constant():
     assert timing.fps == Fraction(30000, 1001)
 
 
+@pytest.mark.parametrize(("times", "guess"), [([0, 3000], None), ([0], Fraction(1, 5000))])
+def test_a_rate_may_be_low_but_not_nothing(times: list[float], guess: Fraction | None):
+    timing = choose_timing(np.array(times, float), guess)
+    assert timing.fps == MIN_FPS
+    assert timing.step == pytest.approx(1 / MIN_FPS)
+
+
 def test_a_phone_that_means_thirty_keeps_every_frame():
     timing = choose_timing(np.arange(400) / 30.02, Fraction(3002, 100))
     assert timing.fps == 30
@@ -123,6 +150,24 @@ def test_a_count_ends_the_frames_and_a_start_skips_some(tmp_path: Path):
         decode(path, start=9.0)
 
 
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.ts", "clip.webm"])
+def test_a_start_is_found_in_every_container(tmp_path: Path, name: str):
+    drawn = scenery(120)
+    codec = "libvpx-vp9" if name == "clip.webm" else "libx264"
+    path = make_video(tmp_path / name, drawn, codec=codec, options={"crf": "10", "g": "12"})
+    shown = decode(path, count=5, start=3.0)
+    assert [which(frame, drawn) for frame in shown] == [75, 76, 77, 78, 79]
+
+
+def test_a_start_far_into_a_video_does_not_read_what_comes_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = make_video(tmp_path / "clip.mp4", scenery(1000, (32, 48)), options={"preset": "ultrafast", "g": "25"})
+    times: list[float] = []
+    original = decode_module._seconds
+    monkeypatch.setattr(decode_module, "_seconds", lambda *of: times.append(original(*of)) or times[-1])
+    assert probe(path, max_frames=2, start=30.0).timing.fps == 25
+    assert len(times) < 500
+
+
 @pytest.mark.parametrize("rotation_deg", [90, 180, -90])
 def test_rotation_metadata_makes_the_picture_upright(tmp_path: Path, rotation_deg: int):
     stored = scenery(5)
@@ -131,6 +176,36 @@ def test_rotation_metadata_makes_the_picture_upright(tmp_path: Path, rotation_de
     turned = np.rot90(stored[0], rotation_deg // 90)  # counter-clockwise, like the metadata
     assert shown.shape == turned.shape
     assert likeness(shown, turned) > 29
+
+
+@pytest.mark.parametrize("name", ["clip.avi", "clip.mp4", "clip.mkv"])
+def test_words_that_are_not_unicode_are_no_obstacle(tmp_path: Path, name: str):
+    """Old recordings have titles in Latin-1."""
+    path = make_video(tmp_path / name, scenery(5), title="Cafe")
+    path.write_bytes(path.read_bytes().replace(b"Cafe", "Café".encode("latin-1")))
+    assert len(decode(path)) == 5
+
+
+@pytest.mark.parametrize("name", ["clip.mkv", "untagged.mkv", "clip.mp4"])
+def test_sound_that_goes_on_does_not_make_the_video_longer(tmp_path: Path, name: str):
+    path = make_video(tmp_path / name, scenery(50), sound_seconds=4)
+    if name == "untagged.mkv":
+        path.write_bytes(path.read_bytes().replace(b"DURATION", b"DIRECTOR"))
+    for start in (0.0, 1.0):
+        assert probe(path, max_frames=300, start=start).duration == pytest.approx(2, abs=0.1)
+
+
+def test_a_stream_that_nobody_announced_is_passed_over(tmp_path: Path):
+    """One packet of a transport stream gets another stream's number, 0x108 in place of 0x100."""
+    drawn = scenery(50)
+    path = make_video(tmp_path / "clip.ts", drawn, options={"crf": "10", "g": "5"})
+    data = bytearray(path.read_bytes())
+    begins = [at for at in range(0, len(data), 188) if data[at + 1 : at + 3] == b"\x41\x00"]
+    data[begins[30] + 2] = 0x08
+    path.write_bytes(data)
+    shown = [which(frame, drawn) for frame in decode(path)]
+    assert shown[:20] == list(range(20))
+    assert shown[-10:] == list(range(40, 50))
 
 
 @pytest.mark.parametrize("quarter_turns", range(4))
