@@ -4,9 +4,9 @@
     geometry  an estimator looks at that file and yields cameras
     depth     and, one by one, depth maps, which go straight to disk
 
-Nothing grows with the length of the video but its coarse depth (5 kB a frame, three times that at the end). What the
-scene cannot have of the video (beyond `max_frames`, after a cut, black, undecodable) is logged as a warning and kept in
-its provenance; geometry that is an assumption raises one `GeometryWarning`.
+Of a frame only its coarse depth stays in memory (5 kB, three times that at the end) and, while geometry is measured, the
+points followed through it (at most 24 kB). What the scene cannot have of the video (beyond `max_frames`, after a cut,
+black, undecodable) is logged as a warning and kept in its provenance; geometry that is an assumption raises one `GeometryWarning`.
 """
 
 import importlib
@@ -14,18 +14,21 @@ import logging
 import shutil
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from inspatio_gym.scenes import estimate as estimators
 from inspatio_gym.scenes.cache import cache_root, explained, partial_folder, scene_key
 from inspatio_gym.scenes.decode import MIN_FRAMES, Video, content_hash, frames, probe
 from inspatio_gym.scenes.errors import GeometryWarning, SceneError, VideoError
 from inspatio_gym.scenes.scene import Scene
 from inspatio_gym.scenes.shots import split_shots
-from inspatio_gym.scenes.store import Overtaken, SceneWriter
+from inspatio_gym.scenes.store import SceneWriter
+from inspatio_gym.types import Rgb
 
 logger = logging.getLogger(__name__)
 
@@ -61,13 +64,14 @@ def anchor(
     video = Path(video).expanduser()
     options = {"estimator": estimator, "max_frames": max_frames, "start": float(start)}
     content = content_hash(video)
-    target = (Path(cache) if cache is not None else cache_root()) / scene_key(content, options)
+    key = scene_key(content, {**options, "estimator_version": estimators.VERSION})
+    target = (Path(cache) if cache is not None else cache_root()) / key
     scene = _cached(target)
     if scene is None:
         with Stages(show=progress and sys.stderr.isatty()) as stages:
             try:
                 scene = _anchor_into(target, video, content, options, stages)
-            except Overtaken:
+            except FileExistsError:  # another process has been faster
                 scene = Scene.load(target)
     _warn_of_assumptions(scene)
     return scene
@@ -91,6 +95,7 @@ def _anchor_into(target: Path, path: Path, content: str, options: dict[str, Any]
                 "video": path.name,
                 "blake2b": content,
                 "options": options,
+                "estimator_version": estimators.VERSION,
                 "source_size": video.source_size,
                 "source_fps": video.timing.source_fps,
                 "constant_rate": video.timing.constant,
@@ -103,73 +108,87 @@ def _anchor_into(target: Path, path: Path, content: str, options: dict[str, Any]
 
 def _copy_frames(video: Video, count: int, writer: SceneWriter, progress: Progress) -> dict[str, Any]:
     """Write up to `count` frames, the longest shot staying; log what is left out and return where the rest came from."""
-    timing, path = video.timing, video.path
     promised = count
     if video.duration is not None:
-        promised = max(1, min(count, round((video.duration - video.start) / timing.step)))
+        promised = max(1, min(count, round((video.duration - video.start) / video.timing.step)))
+    read = 0
+
+    def counted() -> Iterator[Rgb]:
+        nonlocal read
+        for frame in frames(video, count):
+            read += 1
+            progress("decode", min(1.0, read / promised))
+            yield frame
+
     shots: list[list[int]] = []  # first frame, length
-    for index, frame, begins in split_shots(frames(video, count)):
+    for index, frame, begins in split_shots(counted()):
         if begins:
             writer.cut()
             shots.append([index, 0])
         shots[-1][1] += 1
         writer.write_frame(frame)
-        progress("decode", min(1.0, (index + 1) / promised))
     if not shots:
         raise VideoError(
-            f"expected frames that show something in {path}, got one colour throughout (black, say): "
+            f"expected frames that show something in {video.path}, got one colour throughout (black, say): "
             "choose another video, or another part of it with start="
         )
     first, length = max(shots, key=lambda shot: shot[1])
     if length < MIN_FRAMES:
         raise VideoError(
-            f"expected at least {MIN_FRAMES} frames of one shot in {path}, got {length}: a still picture becomes a world "
-            "whose time stands still once it is a video, `ffmpeg -loop 1 -i picture.png -t 2 clip.mp4`"
+            f"expected at least {MIN_FRAMES} frames of one shot in {video.path}, got {length}: a still picture becomes a "
+            "world whose time stands still once it is a video, `ffmpeg -loop 1 -i picture.png -t 2 clip.mp4`"
         )
-    read = shots[-1][0] + shots[-1][1]
+    _say_what_is_left_out(video, count, promised, read, shots)
+    seconds = [video.start + index * video.timing.step for index in (first, first + length)]
+    return {"seconds": seconds, "shots": shots}
+
+
+def _say_what_is_left_out(video: Video, count: int, promised: int, read: int, shots: list[list[int]]) -> None:
+    """Warn of frames that could not be read, lie beyond the `count` asked for, or in another shot than the longest."""
+    path, step = video.path, video.timing.step
     if read < _SHORT * promised:
         logger.warning("%s: cut off or damaged, decoded %d frames of about %d", path, read, promised)
-    elif read == count and video.duration is not None and promised * timing.step < video.duration - video.start - 1:
+    elif read == count and video.duration is not None and promised * step < video.duration - video.start - 1:
         logger.warning(
             "%s: kept %d frames (%.1f s, from %.1f s on) of %.1f s; choose others with max_frames= and start=",
-            path, count, count * timing.step, video.start, video.duration,
+            path, count, count * step, video.start, video.duration,
         )  # fmt: skip
-    begin, end = (video.start + index * timing.step for index in (first, first + length))
+    first, length = max(shots, key=lambda shot: shot[1])
     if length < read:
-        others = ", ".join(f"{video.start + index * timing.step:.1f} s" for index, _ in shots[1:])
+        begin, end = (video.start + index * step for index in (first, first + length))
+        others = ", ".join(f"{video.start + index * step:.1f} s" for index, _ in shots[1:])
         logger.warning(
             "%s: one world cannot span cuts or blank frames; kept the longest shot, %d of %d frames (%.1f to %.1f s)%s; "
             "choose another with start=",
             path, length, read, begin, end, f"; cuts at {others}" if others else "",
         )  # fmt: skip
-    return {"seconds": [begin, end], "shots": shots}
 
 
 def _estimator(name: str) -> Callable[..., Any]:
     """The geometry estimator of that name: called with (clip, progress=), returns an `Estimate`."""
-    module = importlib.import_module("inspatio_gym.scenes.estimate")
     if name == "auto":
-        return module.estimate_geometry
-    if name not in module.ESTIMATORS:
-        known = ["auto", *sorted(module.ESTIMATORS)]
+        return estimators.estimate_geometry
+    if name not in estimators.ESTIMATORS:
+        known = ["auto", *sorted(estimators.ESTIMATORS)]
         raise ValueError(f"expected an estimator out of {known}, got {name!r}: pass estimator='auto'")
-    home, attribute = module.ESTIMATORS[name].split(":")
+    home, attribute = estimators.ESTIMATORS[name].split(":")
     return getattr(importlib.import_module(home), attribute)
 
 
 def _cached(target: Path) -> Scene | None:
     """The scene at `target`; None if there is none, or a damaged one, which is removed."""
-    if not target.exists():
-        return None
-    try:
-        return Scene.load(target)
-    except SceneError as problem:
-        logger.warning("anchoring again: %s", problem)
-        aside = partial_folder(target)
-        with explained(target.parent):
-            target.rename(aside)
+    with explained(target.parent):
+        if not target.exists():
+            return None
+        try:
+            return Scene.load(target)
+        except SceneError as problem:
+            logger.warning("anchoring again: %s", problem)
+            aside = partial_folder(target)
+            with suppress(FileNotFoundError):  # another process has found it too
+                target.rename(aside)
             shutil.rmtree(aside, ignore_errors=True)
-        return None
+    return None
 
 
 def _warn_of_assumptions(scene: Scene) -> None:

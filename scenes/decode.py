@@ -79,15 +79,19 @@ class Video:
 
 def content_hash(path: Path) -> str:
     """Hash of the file at `path`; VideoError if there is no file, or one that is empty or may not be read."""
-    if not path.exists():
-        raise VideoError(f"expected a video file, got {path}, which does not exist: check the path")
-    if path.is_dir():
-        raise VideoError(f"expected a video file, got the folder {path}: pass a file (a scene's folder goes to scene=)")
-    if not path.is_file():
-        raise VideoError(f"expected a video file, got {path}, a pipe or a device: save the video to a file first")
-    if path.stat().st_size == 0:
-        raise VideoError(f"expected a video file, got {path}, which is empty: was its copy or download interrupted?")
     try:
+        if not path.exists():
+            raise VideoError(f"expected a video file, got {path}, which does not exist: check the path")
+        if path.is_dir():
+            raise VideoError(
+                f"expected a video file, got the folder {path}: pass a file (a scene's folder goes to scene=)"
+            )
+        if not path.is_file():
+            raise VideoError(f"expected a video file, got {path}, a pipe or a device: save the video to a file first")
+        if path.stat().st_size == 0:
+            raise VideoError(
+                f"expected a video file, got {path}, which is empty: was its copy or download interrupted?"
+            )
         return hash_of(path, samples=True)
     except OSError as problem:
         raise VideoError(f"expected a readable video file, got {path}: {problem.strerror}") from None

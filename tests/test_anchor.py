@@ -1,5 +1,7 @@
 """Anchoring: found the second time, atomic under interruption and races, and frank about what it leaves out."""
 
+import importlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +17,9 @@ from clips import make_video, scenery, which
 
 from inspatio_gym.scenes import GeometryWarning, Scene, anchor
 from inspatio_gym.scenes import estimate as estimate_package
+from inspatio_gym.scenes.cache import partial_folder
 
+anchor_module: Any = importlib.import_module("inspatio_gym.scenes.anchor")  # the package has a function of that name
 TESTS = Path(__file__).resolve().parent
 
 
@@ -69,6 +73,14 @@ def test_other_options_make_another_scene(video: Path, cache: Path):
     assert [scene.num_frames for scene in scenes] == [30, 10, 20, 30]
 
 
+def test_better_estimators_make_another_scene(video: Path, cache: Path, monkeypatch: pytest.MonkeyPatch):
+    before = anchor(video, cache=cache, estimator="flat")
+    monkeypatch.setattr(estimate_package, "VERSION", estimate_package.VERSION + 1)
+    after = anchor(video, cache=cache, estimator="flat")
+    assert after.path != before.path
+    assert after.provenance["estimator_version"] == before.provenance["estimator_version"] + 1
+
+
 def test_the_environment_names_the_cache(video: Path, cache: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("INSPATIO_GYM_CACHE", str(cache))
     assert anchor(str(video), estimator="flat").path.parent == cache
@@ -106,6 +118,22 @@ def test_the_longest_shot_is_kept_and_said(tmp_path: Path, cache: Path, caplog: 
     assert scene.provenance["shots"] == [[5, 10], [15, 25], [40, 12]]
     assert scene.provenance["seconds"] == pytest.approx([0.6, 1.6])
     assert [which(scene.rgb(i), shots) for i in (0, 24)] == [15, 39]
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_black_frames_are_left_out_and_said(tmp_path: Path, cache: Path, where: str, caplog: pytest.LogCaptureFixture):
+    black = [np.zeros((64, 96, 3), np.uint8)] * 10
+    film = black + scenery(40) if where == "before" else scenery(40) + black
+    scene = anchor(make_video(tmp_path / "fade.mp4", film), cache=cache, estimator="flat")
+    assert scene.num_frames == 40
+    (message,) = caplog.messages  # nothing is damaged
+    assert "one world cannot span cuts or blank frames; kept the longest shot, 40 of 50 frames" in message
+
+
+def test_sound_that_goes_on_is_no_damage(tmp_path: Path, cache: Path, caplog: pytest.LogCaptureFixture):
+    video = make_video(tmp_path / "clip.mkv", scenery(50), sound_seconds=4)
+    assert anchor(video, cache=cache, estimator="flat").num_frames == 50
+    assert caplog.messages == []
 
 
 def test_a_whole_video_of_one_shot_says_nothing(video: Path, cache: Path, caplog: pytest.LogCaptureFixture):
@@ -201,6 +229,35 @@ def start_waiting(video: Path, cache: Path) -> list[subprocess.Popen]:
     for process in processes:
         assert process.stdout.readline() == "waiting\n", process.stderr.read()
     return processes
+
+
+def test_another_process_ends_before_this_one_begins_to_write(
+    video: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+):
+    made: list[Scene] = []
+    probe = anchor_module.probe
+
+    def slow_probe(*args: Any, **options: Any) -> Any:
+        with monkeypatch.context() as patch:
+            patch.setattr(anchor_module, "probe", probe)
+            made.append(anchor(video, cache=cache, estimator="flat"))
+        return probe(*args, **options)
+
+    monkeypatch.setattr(anchor_module, "probe", slow_probe)
+    assert anchor(video, cache=cache, estimator="flat").digest == made[0].digest
+    assert list(cache.iterdir()) == [made[0].path]
+
+
+def test_two_processes_find_the_same_damaged_scene(video: Path, cache: Path, monkeypatch: pytest.MonkeyPatch):
+    scene = anchor(video, cache=cache, estimator="flat")
+    (scene.path / "source.mp4").unlink()
+
+    def remove_first(target: Path) -> Path:
+        shutil.rmtree(target)
+        return partial_folder(target)
+
+    monkeypatch.setattr(anchor_module, "partial_folder", remove_first)
+    assert anchor(video, cache=cache, estimator="flat").digest == scene.digest
 
 
 @pytest.mark.parametrize("stage", ["decode", "geometry", "depth"])

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -26,6 +27,34 @@ def cache(tmp_path: Path) -> Path:
     folder = tmp_path / "cache"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def ordinary_user(tmp_path: Path) -> Iterator[None]:
+    """Whoever runs the tests, or nobody in place of root, whom no permission holds back; `tmp_path` becomes theirs."""
+    if os.geteuid() != 0:
+        yield
+        return
+    nobody = 65534
+    for folder in (tmp_path, *tmp_path.rglob("*")):
+        os.chown(folder, nobody, nobody)
+    searchable = [folder for folder in tmp_path.parents if folder.stat().st_mode & 0o011 != 0o011]
+    for folder in searchable:
+        folder.chmod(folder.stat().st_mode | 0o011)
+    os.seteuid(nobody)
+    yield
+    os.seteuid(0)
+    for folder in searchable:
+        folder.chmod(folder.stat().st_mode & ~0o011)
+
+
+@pytest.fixture
+def unsearchable(tmp_path: Path, ordinary_user: None) -> Iterator[Path]:
+    """A folder that exists and may not be looked into."""
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0)
+    yield folder
+    folder.chmod(0o700)
 
 
 def refused(video: Path, cache: Path, message: str, kind: type[ValueError] = VideoError) -> None:
@@ -90,7 +119,15 @@ def test_text_renamed_to_mp4(tmp_path: Path, cache: Path, text: str):
 
 def test_random_bytes(tmp_path: Path, cache: Path):
     (tmp_path / "noise.mp4").write_bytes(np.random.default_rng(0).bytes(50_000))
-    refused(tmp_path / "noise.mp4", cache, "expected")
+    refused(tmp_path / "noise.mp4", cache, "in which no video can be found .*re-encode it")
+
+
+def test_a_name_that_is_too_long(tmp_path: Path, cache: Path):
+    refused(tmp_path / ("x" * 300 + ".mp4"), cache, "expected a readable video file, got .*: File name too long")
+
+
+def test_a_folder_that_may_not_be_searched(cache: Path, unsearchable: Path):
+    refused(unsearchable / "clip.mp4", cache, "expected a readable video file, got .*: Permission denied")
 
 
 def test_sound_alone(tmp_path: Path, cache: Path):
@@ -196,6 +233,18 @@ def test_a_read_only_cache(video: Path, cache: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(Path, "mkdir", deny)
     refused(video, cache, r"got 'Permission denied': set INSPATIO_GYM_CACHE \(or pass cache=\) to a folder", CacheError)
+
+
+def test_a_cache_that_may_not_be_searched(video: Path, unsearchable: Path):
+    with pytest.raises(CacheError, match=r"expected to write a scene into .*got 'Permission denied': set INSPATIO_GYM"):
+        anchor(video, cache=unsearchable / "cache", estimator="flat")
+
+
+def test_a_cached_scene_that_may_not_be_read(video: Path, cache: Path, ordinary_user: None):
+    scene = anchor(video, cache=cache, estimator="flat")
+    (scene.path / "scene.json").chmod(0)
+    with pytest.raises(CacheError, match=r"got 'Permission denied': set INSPATIO_GYM_CACHE"):
+        anchor(video, cache=cache, estimator="flat")
 
 
 @pytest.mark.parametrize("form", ["rgb24", "gray16le"])

@@ -20,6 +20,9 @@ from inspatio_gym.scenes.decode import Clip
 from inspatio_gym.scenes.scene import SceneGeometry
 from inspatio_gym.types import Intrinsics, Mask, Poses, Size
 
+VERSION = 1
+"""Raise it with every change to what any estimator answers, so that cached scenes are made again."""
+
 ESTIMATORS = {
     "sfm": "inspatio_gym.scenes.estimate.measured:estimate_structure",
     "prior": "inspatio_gym.scenes.estimate.prior:estimate_prior",
