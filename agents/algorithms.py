@@ -5,6 +5,7 @@ from typing import Any
 
 import gymnasium as gym
 
+from inspatio_gym.agents.devices import find_device
 from inspatio_gym.agents.policy import policy_arguments
 from inspatio_gym.agents.recipes import PPORecipe, Recipe, RecurrentPPORecipe, SACRecipe
 from inspatio_gym.extras import extra
@@ -22,12 +23,12 @@ def make_algorithm(
     """The algorithm whose recipe it is, with an untrained policy.
 
     remaining: what is left of the training, 1 to 0, given what is left of its steps. Raises ValueError for worlds that
-    the algorithm cannot act in.
+    the algorithm cannot act in, numbers that leave it nothing to learn from, and a device that is not there.
     """
     common: dict[str, Any] = {
         "policy_kwargs": policy_arguments(recipe),
         "seed": seed,
-        "device": device,
+        "device": find_device(device),
         "gamma": recipe.gamma,
     }
     falling = lambda left: recipe.learning_rate * remaining(left)  # noqa: E731
@@ -47,10 +48,15 @@ def make_algorithm(
             tau=recipe.tau,
             **common,
         )
+    collected = recipe.n_steps * worlds.num_envs
+    if collected < 2:
+        raise ValueError(f"expected 2 or more steps between two updates, got {collected}: pass a larger --num-envs")
+    if recipe.batch_size < 2:
+        raise ValueError(f"expected a batch_size of 2 or more, got {recipe.batch_size}: 256 is the default")
     on_policy: dict[str, Any] = {
         "learning_rate": falling,
         "n_steps": recipe.n_steps,
-        "batch_size": min(recipe.batch_size, recipe.n_steps * worlds.num_envs),
+        "batch_size": min(recipe.batch_size, collected),
         "n_epochs": recipe.n_epochs,
         "gae_lambda": recipe.gae_lambda,
         "clip_range": recipe.clip_range,

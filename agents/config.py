@@ -18,6 +18,17 @@ VALIDATION_SEEDS = range(1_000_000_000, 2_000_000_000)  # during the training, t
 EVALUATION_SEEDS = range(2_000_000_000, 3_000_000_000)
 STEPS = 200_000  # of a training that is not told
 
+# The least that a training can go by.
+LEAST = {
+    "steps": 1,
+    "num_envs": 1,
+    "max_episode_steps": 1,
+    "seed": 0,
+    "checkpoint_every": 1,
+    "validate_every": 0,
+    "validation_episodes": 1,
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class WorldConfig:
@@ -108,6 +119,20 @@ class TrainConfig(WorldConfig):
         """The numbers of the chosen algorithm."""
         return getattr(self, _field_of(self.algo))
 
+    def check(self) -> None:
+        """Raise ValueError for a number that no training can go by."""
+        for name, least in LEAST.items():
+            asked = getattr(self, name)
+            if asked is not None and asked < least:
+                option = f"--{name.replace('_', '-')}"
+                raise ValueError(
+                    f"expected {name} of {least} or more, got {asked}: pass a larger {option}, or leave it out"
+                )
+        if self.minutes is not None and not self.minutes > 0:
+            raise ValueError(
+                f"expected some time to train, got {self.minutes:g} minutes: leave --minutes out for no limit"
+            )
+
     def to_json(self) -> str:
         """What `from_json` takes back."""
         return json.dumps(asdict(self), indent=2, default=str)
@@ -145,7 +170,7 @@ class EvaluateConfig(WorldConfig):
     json: Path | None = None
     """Write everything, each episode's return included, into this file too."""
     device: str = "cpu"
-    """Where the policy computes."""
+    """Where the policy computes: "cpu", "cuda", or "auto"."""
 
 
 @dataclass(frozen=True, kw_only=True)

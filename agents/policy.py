@@ -19,6 +19,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from inspatio_gym.agents.devices import find_device
 from inspatio_gym.agents.features import RgbdFeatures
 from inspatio_gym.agents.recipes import PPORecipe, Recipe, RecurrentPPORecipe, recipe_from_json
 from inspatio_gym.agents.spaces import space_from_json, space_to_json
@@ -122,7 +123,10 @@ def save_policy(path: Path, policy: BasePolicy, card: Card) -> None:
 
 
 def load_policy(path: str | Path, device: str = "cpu") -> tuple[BasePolicy, Card]:
-    """The policy of a run's folder or of a file. Raises ValueError for a file that is none of ours, FileNotFoundError."""
+    """The policy of a run's folder or of a file, on that device ("auto": the GPU if there is one).
+
+    Raises FileNotFoundError, ValueError for a file that is none of ours or a device that is not there.
+    """
     file = Path(path) / POLICY_FILE if Path(path).is_dir() else Path(path)
     if not file.is_file():
         raise FileNotFoundError(
@@ -141,7 +145,7 @@ def load_policy(path: str | Path, device: str = "cpu") -> tuple[BasePolicy, Card
             "version, or give the run's folder"
         ) from problem
     policy.set_training_mode(False)
-    return policy.to(device), card
+    return policy.to(find_device(device)), card
 
 
 class Trained:

@@ -10,7 +10,7 @@ What a run leaves is whole at every moment: kill it, and `--resume` goes on from
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,23 +44,26 @@ def train(config: TrainConfig) -> Path:
     config = open_run(config)
     assert config.steps is not None
     world = config.world()
-    envs = make_worlds(world, config.num_envs)
-    worlds = VecMonitor(to_sb3(envs))
-    try:
+    with ExitStack() as stack:
+        envs = make_worlds(world, config.num_envs)
+        worlds = stack.enter_context(closing(VecMonitor(to_sb3(envs))))
+        validation = None
+        if config.validate_every:
+            validation = stack.enter_context(closing(make_worlds(world, config.validation_episodes)))
         budget = Budget(config.steps, config.minutes)
         algorithm = make_algorithm(
             config.recipe, worlds, remaining=budget.remaining, seed=config.seed, device=config.device
         )
         checkpoint = last_checkpoint(config.run / "checkpoints")
         progress = load_checkpoint(checkpoint, algorithm) if checkpoint else {}
-        # The folder is taken now that nothing can be wrong with what was asked for.
+        # The folder is taken now that all there was to refuse has been refused.
         with written_whole(config.run / CONFIG_FILE) as partial:
             partial.write_text(config.to_json() + "\n", encoding="utf-8")
         draw = np.random.default_rng([config.seed, algorithm.num_timesteps])
         # Seeds the worlds too, world k with the number + k.
         algorithm.set_random_seed(int(draw.integers(TRAINING_SEEDS.start, TRAINING_SEEDS.stop - config.num_envs)))
 
-        log = RunLog(config.run, steps=algorithm.num_timesteps)
+        log = stack.enter_context(closing(RunLog(config.run, steps=algorithm.num_timesteps)))
         algorithm.set_logger(Logger(str(config.run), [log]))
         card = Card(
             config.algo,
@@ -71,16 +74,10 @@ def train(config: TrainConfig) -> Path:
             algorithm.num_timesteps,
             config.seed,
         )
-        watch = Watch(config, card, log, budget, progress)
+        watch = stack.enter_context(closing(Watch(config, card, log, validation, budget, progress)))
         with _stops_gently(watch), one_thread():
-            try:
-                if algorithm.num_timesteps < budget.steps:
-                    algorithm.learn(budget.steps - algorithm.num_timesteps, watch, reset_num_timesteps=False)
-            finally:
-                watch.close()
-                log.close()
-    finally:
-        worlds.close()
+            if algorithm.num_timesteps < budget.steps:
+                algorithm.learn(budget.steps - algorithm.num_timesteps, watch, reset_num_timesteps=False)
     if watch.stopped:
         raise KeyboardInterrupt(
             f"stopped after {algorithm.num_timesteps:,} steps; go on with: inspatio-gym train --run {config.run} --resume"
@@ -92,8 +89,10 @@ def open_run(config: TrainConfig) -> TrainConfig:
     """Look at the run's folder, or take up the run that is there; returns the configuration to train by.
 
     A resumed run keeps what it was begun with, but for the device, the minutes, and `steps` if they are more; what a kill
-    left half-written goes. Raises ValueError for a folder that is not as expected.
+    left half-written goes. Raises ValueError for a folder that is not as expected, and for numbers that no training can
+    go by.
     """
+    config.check()
     file = config.run / CONFIG_FILE
     if config.resume:
         if not file.is_file():

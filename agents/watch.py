@@ -14,10 +14,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from gymnasium.vector import VectorEnv
 
 from inspatio_gym.agents.checkpoint import save_checkpoint
 from inspatio_gym.agents.config import VALIDATION_SEEDS, TrainConfig
-from inspatio_gym.agents.episodes import make_worlds, metrics_of, play
+from inspatio_gym.agents.episodes import metrics_of, play
 from inspatio_gym.agents.log import RunLog
 from inspatio_gym.agents.policy import POLICY_FILE, Card, Trained, save_policy
 from inspatio_gym.agents.progress import Progress
@@ -32,14 +33,9 @@ VIDEO_FPS = 8.0
 
 
 class Budget:
-    """How long a training may last: `steps`, and `minutes` of wall clock from now unless None.
-
-    Raises ValueError for no time at all.
-    """
+    """How long a training may last: `steps`, and `minutes` of wall clock from now unless None."""
 
     def __init__(self, steps: int, minutes: float | None):
-        if minutes is not None and not minutes > 0:
-            raise ValueError(f"expected some time to train, got {minutes:g} minutes: leave --minutes out for no limit")
         self.steps, self.seconds = steps, None if minutes is None else 60 * minutes
         self._begun = time.monotonic()
 
@@ -53,17 +49,25 @@ class Budget:
 class Watch(BaseCallback):
     """SB3 calls this throughout a training. stopped: set it to end the training at the next step.
 
-    progress: what the checkpoint kept of an earlier `Watch`.
+    worlds: for the validations; None for none. progress: what the checkpoint kept of an earlier `Watch`.
     """
 
-    def __init__(self, config: TrainConfig, card: Card, log: RunLog, budget: Budget, progress: dict[str, Any]):
+    def __init__(
+        self,
+        config: TrainConfig,
+        card: Card,
+        log: RunLog,
+        worlds: VectorEnv | None,
+        budget: Budget,
+        progress: dict[str, Any],
+    ):
         super().__init__()
         self.config, self.card, self.log, self.budget = config, card, log, budget
         self.stopped = False
         self._best: float = progress.get("best", -np.inf)
         self._checkpointed = self._validated = self._rolled = card.steps
         self._recent: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=RECENT))
-        self._worlds = make_worlds(config.world(), config.validation_episodes) if config.validate_every else None
+        self._worlds = worlds
         self._bar = Progress("training", budget.steps, card.steps, "steps")
         self._since = time.monotonic()
 
@@ -98,10 +102,8 @@ class Watch(BaseCallback):
         self._checkpoint()
 
     def close(self) -> None:
-        """End the progress bar and the worlds of the validation."""
+        """End the progress bar."""
         self._bar.close()
-        if self._worlds:
-            self._worlds.close()
 
     def _validate(self) -> None:
         """Play from the start states of the validation, log, and keep the policy if it is the best so far."""

@@ -116,6 +116,17 @@ def test_files_that_are_no_policy_are_refused(tmp_path: Path):
             load_policy(wrong)
 
 
+def test_a_policy_computes_where_it_is_told(tmp_path: Path):
+    card = make_card("ppo")
+    save_policy(tmp_path / "policy.safetensors", make_policy(card), card)
+    assert load_policy(tmp_path, "auto")[0].device.type == ("cuda" if torch.cuda.is_available() else "cpu")
+    for missing in ("foo", "cuda:99"):
+        with pytest.raises(
+            ValueError, match=f"expected a device such as cpu or cuda, got '{missing}' .*: pass --device"
+        ):
+            load_policy(tmp_path, missing)
+
+
 # --- checkpoints ------------------------------------------------------------------------------------------------------
 
 

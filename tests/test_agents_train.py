@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from inspatio_gym.agents.checkpoint import last_checkpoint
 from inspatio_gym.agents.config import Algorithm, TrainConfig
+from inspatio_gym.agents.episodes import make_worlds
 from inspatio_gym.agents.log import read_progress
 from inspatio_gym.agents.policy import POLICY_FILE, load_policy
 from inspatio_gym.agents.recipes import Network, PPORecipe, RecurrentPPORecipe, SACRecipe
@@ -133,12 +134,46 @@ def test_there_must_be_a_run_to_resume(tmp_path: Path):
         ({"task": "explor"}, "explor"),
         ({"algo": "sac", "control": "discrete"}, "continuous actions"),
         ({"minutes": 0}, "minutes"),
+        ({"steps": -5}, "steps of 1 or more, got -5"),
+        ({"num_envs": 0}, "num_envs of 1 or more, got 0"),
+        ({"max_episode_steps": 0}, "max_episode_steps of 1 or more, got 0"),
+        ({"seed": -1}, "seed of 0 or more, got -1"),
+        ({"validation_episodes": 0}, "validation_episodes of 1 or more, got 0"),
+        ({"validate_every": -1}, "validate_every of 0 or more, got -1"),
+        ({"device": "foo"}, "a device .* got 'foo'"),
+        ({"num_envs": 1, "ppo": replace(TINY.ppo, n_steps=1)}, "steps between two updates, got 1"),
+        ({"ppo": replace(TINY.ppo, batch_size=1)}, "batch_size of 2 or more, got 1"),
     ],
 )
 def test_a_run_that_cannot_begin_takes_no_folder(tmp_path: Path, wrong: dict, words: str):
     with pytest.raises(ValueError, match=f"expected .*{words}"):
         train(replace(TINY, run=tmp_path / "run", **wrong))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_not_replaced_in_silence(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"expected a device .* got 'cuda' .*: pass --device cpu"):
+        train(replace(TINY, run=tmp_path / "run", device="cuda"))
+    assert not list(tmp_path.iterdir())
+    train(replace(TINY, run=tmp_path / "run", device="auto", steps=ROLLOUT))
+
+
+def test_worlds_that_fail_leave_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Whatever cannot be made after the first worlds, the folder is still free for the corrected call."""
+    made = []
+
+    def fails_the_second_time(world: dict, num_envs: int):
+        if made:
+            raise ValueError("expected enough memory")
+        made.append(make_worlds(world, num_envs))
+        return made[0]
+
+    monkeypatch.setattr("inspatio_gym.agents.train.make_worlds", fails_the_second_time)
+    with pytest.raises(ValueError, match="expected enough memory"):
+        train(replace(TINY, run=tmp_path / "run"))
+    assert not list(tmp_path.iterdir())
+    assert made[0].closed
 
 
 def test_the_same_seed_gives_the_same_policy_to_the_byte(tmp_path: Path):
