@@ -6,7 +6,8 @@
 
 Of a frame only its coarse depth stays in memory (5 kB, three times that at the end) and, while geometry is measured, the
 points followed through it (at most 24 kB). What the scene cannot have of the video (beyond `max_frames`, after a cut,
-black, undecodable) is logged as a warning and kept in its provenance; geometry that is an assumption raises one `GeometryWarning`.
+black, undecodable) is logged as a warning and kept in its provenance; geometry that is an assumption raises one
+`GeometryWarning`.
 """
 
 import importlib

@@ -1,8 +1,9 @@
 """Where anchored scenes live, how they are named, and how a folder of them stays clean.
 
 The cache is `$INSPATIO_GYM_CACHE`, else `scenes` in the user's cache folder. A scene's folder is named by the blake2b
-hash of the video's content, the options and the schema version. Scenes in the making are hidden folders named
-`.<target>.<host>.<process>.<random>.partial`, so that whoever comes later can tell whether their maker still lives.
+hash of the video's content, the options, and the versions of the estimators and of the schema. Scenes in the making are
+hidden folders named `.<target>.<host>.<process>.<random>.partial`, so that whoever comes later can tell whether their
+maker still lives.
 """
 
 import errno
@@ -10,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import socket
 import time
@@ -27,8 +29,9 @@ from inspatio_gym.scenes.scene import SCHEMA_VERSION
 logger = logging.getLogger(__name__)
 
 PARTIAL_SECONDS = 24 * 3600  # a partial scene of another machine is taken for abandoned when this old
-WHOLE_HASH_BYTES = 2**28  # a larger video is hashed by samples, so that a look into the cache takes no seconds
+WHOLE_HASH_BYTES = 2**30  # a larger video is told by samples, so that a look into the cache takes under a second
 SAMPLES, SAMPLE_BYTES = 64, 2**20
+_PARTIAL = re.compile(r"\..+\.(?P<host>[^.]+)\.(?P<process>\d{1,9})\.[0-9a-f]{8}\.partial")
 
 
 def cache_root() -> Path:
@@ -46,13 +49,15 @@ def scene_key(content: str, options: dict[str, Any]) -> str:
 def hash_of(file: Path, *, samples: bool = False) -> str:
     """blake2b of a file's content, 32 hex digits.
 
-    samples: of a file beyond 256 MiB take its length and 64 evenly spread MiB, both ends among them; two videos that
-    differ, differ there, since a compressed stream changes everywhere after a change.
+    samples: of a file beyond 1 GiB take its length, 64 evenly spread MiB, and the time it was last written, which tells
+    of a change between them; a copy with a time of its own counts as another file.
     """
-    length = file.stat().st_size
+    status = file.stat()
+    length = status.st_size
     digest = hashlib.blake2b(str(length).encode(), digest_size=16)
     with file.open("rb") as stream:
         if samples and length > WHOLE_HASH_BYTES:
+            digest.update(str(status.st_mtime_ns).encode())
             for k in range(SAMPLES):
                 stream.seek(k * (length - SAMPLE_BYTES) // (SAMPLES - 1))
                 digest.update(stream.read(SAMPLE_BYTES))
@@ -70,12 +75,14 @@ def partial_folder(target: Path) -> Path:
 def sweep(folder: Path) -> None:
     """Remove partial scenes that nobody makes any more: their process is gone or, if another machine's, a day old."""
     for partial in folder.glob(".*.partial"):
-        *_, host, process, _random, _suffix = partial.name.split(".")
+        named = _PARTIAL.fullmatch(partial.name)
+        if named is None:  # somebody else's
+            continue
         try:
             old = time.time() - partial.stat().st_mtime > PARTIAL_SECONDS
         except FileNotFoundError:  # its maker has just finished
             continue
-        if old if host != _host() or os.name != "posix" else not _alive(process):
+        if old if named["host"] != _host() or os.name != "posix" else not _alive(named["process"]):
             logger.info("removing %s, left by a process that is gone", partial)
             shutil.rmtree(partial, ignore_errors=True)
 
@@ -114,7 +121,7 @@ def _host() -> str:
 def _alive(process: str) -> bool:
     try:
         os.kill(int(process), 0)
-    except (ProcessLookupError, ValueError):
+    except ProcessLookupError:
         return False
     except PermissionError:  # alive, another user's
         return True

@@ -331,6 +331,23 @@ def test_a_dead_writers_folder_is_swept(tmp_path: Path):
     assert sorted(tmp_path.iterdir()) == sorted([mine, foreign_new])
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".foo.partial",
+        ".my.data.of.long.ago.partial",
+        ".scene.host-1.12.0123456.partial",
+        "a.host-1.12.01234567.partial",
+    ],
+)
+def test_what_is_no_scene_in_the_making_is_left_alone(tmp_path: Path, name: str):
+    """A scene may be written anywhere, among other people's folders."""
+    (tmp_path / name).mkdir()
+    os.utime(tmp_path / name, (0, 0))
+    sweep(tmp_path)
+    assert (tmp_path / name).is_dir()
+
+
 def test_a_full_disk_is_explained_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     original = FootageWriter.write
 
@@ -480,3 +497,23 @@ def test_large_files_are_hashed_by_samples(tmp_path: Path, monkeypatch: pytest.M
         other = tmp_path / "other"
         other.write_bytes(changed.tobytes())
         assert hash_of(other, samples=True) != hash_of(file, samples=True)
+
+
+def test_a_large_file_changed_between_the_samples_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("inspatio_gym.scenes.cache.WHOLE_HASH_BYTES", 10_000)
+    monkeypatch.setattr("inspatio_gym.scenes.cache.SAMPLE_BYTES", 10)
+    file = tmp_path / "large"
+    file.write_bytes(bytes(20_000))
+    before = hash_of(file, samples=True)
+    with file.open("rb+") as stream:
+        stream.seek(100)  # the second sample begins at byte 317
+        stream.write(b"changed")
+    os.utime(file, ns=(0, 10**18))
+    assert hash_of(file, samples=True) != before
+
+
+def test_a_copy_is_the_same_video(tmp_path: Path):
+    (tmp_path / "one").write_bytes(b"video")
+    (tmp_path / "other").write_bytes(b"video")
+    os.utime(tmp_path / "other", ns=(0, 0))
+    assert hash_of(tmp_path / "one", samples=True) == hash_of(tmp_path / "other", samples=True)
