@@ -78,7 +78,7 @@ def train(config: TrainConfig) -> Path:
         with _stops_gently(watch), one_thread():
             if algorithm.num_timesteps < budget.steps:
                 algorithm.learn(budget.steps - algorithm.num_timesteps, watch, reset_num_timesteps=False)
-    if watch.stopped:
+    if watch.interrupted:
         raise KeyboardInterrupt(
             f"stopped after {algorithm.num_timesteps:,} steps; go on with: inspatio-gym train --run {config.run} --resume"
         )

@@ -47,9 +47,10 @@ class Budget:
 
 
 class Watch(BaseCallback):
-    """SB3 calls this throughout a training. stopped: set it to end the training at the next step.
+    """SB3 calls this throughout a training.
 
-    worlds: for the validations; None for none. progress: what the checkpoint kept of an earlier `Watch`.
+    worlds: for the validations; None for none. progress: what the checkpoint kept of an earlier `Watch`. stopped: set it
+    to end the training at the next step. interrupted: whether that left steps undone.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Watch(BaseCallback):
     ):
         super().__init__()
         self.config, self.card, self.log, self.budget = config, card, log, budget
-        self.stopped = False
+        self.stopped = self.interrupted = False
         self._best: float = progress.get("best", -np.inf)
         self._checkpointed = self._validated = self._rolled = card.steps
         self._recent: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=RECENT))
@@ -97,7 +98,8 @@ class Watch(BaseCallback):
                 self.logger.record(f"task/{name}", np.mean(values))
 
     def _on_training_end(self) -> None:
-        if self._worlds and self.num_timesteps > self._validated and not self.stopped:
+        self.interrupted = self.stopped and self.num_timesteps < self.budget.steps
+        if self._worlds and self.num_timesteps > self._validated and not self.interrupted:
             self._validate()
         self._checkpoint()
 

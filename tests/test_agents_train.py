@@ -19,6 +19,7 @@ from inspatio_gym.agents.log import read_progress
 from inspatio_gym.agents.policy import POLICY_FILE, load_policy
 from inspatio_gym.agents.recipes import Network, PPORecipe, RecurrentPPORecipe, SACRecipe
 from inspatio_gym.agents.train import train
+from inspatio_gym.agents.watch import Watch
 
 NETWORK = Network(channels=(4,), image_features=8, state_features=8, hidden=(8,))
 ROLLOUT = 64  # steps of all worlds between two updates of PPO
@@ -185,6 +186,7 @@ def test_the_same_seed_gives_the_same_policy_to_the_byte(tmp_path: Path):
 
 
 def test_minutes_end_a_training_and_its_learning_rate(tmp_path: Path):
+    train(replace(TINY, run=tmp_path / "first", steps=ROLLOUT))  # what is imported once is no part of the time
     begun = time.monotonic()
     run = train(replace(TINY, run=tmp_path / "run", steps=10**9, minutes=0.02))
     assert 1.2 <= time.monotonic() - begun < 20
@@ -243,3 +245,15 @@ def test_ctrl_c_ends_with_a_checkpoint_to_go_on_from(tmp_path: Path):
     assert {path.name for path in config.run.iterdir()} == LEFT
     train(replace(config, resume=True, minutes=0.01))
     assert checkpoints(config.run)[-1] > stopped
+
+
+def test_ctrl_c_when_all_steps_are_done_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    validate = Watch._validate
+
+    def interrupted(watch: Watch) -> None:
+        signal.raise_signal(signal.SIGINT)
+        validate(watch)
+
+    monkeypatch.setattr(Watch, "_validate", interrupted)
+    run = train(replace(TINY, run=tmp_path / "run", validate_every=10**9))
+    assert load_policy(run)[1].steps == checkpoints(run)[-1] == TINY.steps
