@@ -21,6 +21,7 @@ import numpy as np
 from av.video.reformatter import Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
+from inspatio_gym.files import written_whole
 from inspatio_gym.scenes.errors import SceneError
 from inspatio_gym.settings import whole_number
 from inspatio_gym.types import Rgb, Size
@@ -111,25 +112,22 @@ def save_video(path: str | Path, frames: Iterable[Rgb], fps: float) -> Path:
     An odd last row or column is left out, as the codec has none. Raises ValueError for no frames.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     film: FootageWriter | None = None
-    try:
-        for frame in frames:
-            even = frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]
+    with written_whole(path) as partial:
+        try:
+            for frame in frames:
+                even = frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]
+                if film is None:
+                    rate = Fraction(fps).limit_denominator(1001)
+                    film = FootageWriter(partial, fps=rate, size=(even.shape[0], even.shape[1]), form="rgb24")
+                film.write(even)
             if film is None:
-                rate = Fraction(fps).limit_denominator(1001)
-                film = FootageWriter(partial, fps=rate, size=(even.shape[0], even.shape[1]), form="rgb24")
-            film.write(even)
-        if film is None:
-            raise ValueError(f"expected frames to write into {path}, got none")
-        film.close()
-        partial.replace(path)
-    except BaseException:
-        if film is not None:
-            film.abandon()
-        partial.unlink(missing_ok=True)
-        raise
+                raise ValueError(f"expected frames to write into {path}, got none")
+            film.close()
+        except BaseException:
+            if film is not None:
+                film.abandon()
+            raise
     return path
 
 

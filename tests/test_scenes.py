@@ -8,9 +8,11 @@ import pickle
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -18,7 +20,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inspatio_gym.geometry.logdepth import decode_depth
-from inspatio_gym.scenes import CacheError, Scene, SceneError, SceneGeometry, SceneWriter, load_scene, sample_path
+from inspatio_gym.scenes import (
+    CacheError,
+    Scene,
+    SceneError,
+    SceneGeometry,
+    SceneWriter,
+    load_scene,
+    sample_path,
+    save_video,
+)
 from inspatio_gym.scenes.cache import hash_of, partial_folder, sweep
 from inspatio_gym.scenes.footage import ByteCache, FootageWriter, frame_cache
 from inspatio_gym.scenes.store import Overtaken
@@ -484,6 +495,58 @@ def test_load_scene(scene: Scene, tmp_path: Path):
         load_scene("nowhere")
     with pytest.raises(SceneError, match="expected a bundled scene out of"):
         sample_path("nowhere")
+
+
+# --- films ------------------------------------------------------------------------------------------------------------
+
+
+def shown_in(film: Path) -> list[np.ndarray]:
+    with av.open(str(film)) as file:
+        return [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+
+
+def test_a_film_shows_its_frames(tmp_path: Path):
+    film = save_video(tmp_path / "new" / "film.mp4", (picture(i, (97, 161)) for i in range(9)), 25)
+    shown = shown_in(film)
+    assert len(shown) == 9
+    assert np.abs(shown[4].astype(int) - picture(4)).mean() < 4
+    assert list(film.parent.iterdir()) == [film]
+
+
+def test_a_film_that_fails_leaves_the_one_before(tmp_path: Path):
+    film = save_video(tmp_path / "film.mp4", [picture(0)] * 3, 25)
+    before = film.read_bytes()
+    with pytest.raises(ValueError, match="expected frames to write"):
+        save_video(film, [], 25)
+
+    def frames() -> Iterator[np.ndarray]:
+        yield picture(0)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        save_video(film, frames(), 25)
+    assert film.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [film]
+
+
+def test_of_two_processes_that_write_one_film_the_last_wins(tmp_path: Path):
+    film = tmp_path / "film.mp4"
+    other = (
+        "import numpy as np\n"
+        "from inspatio_gym.scenes import save_video\n"
+        f"save_video({str(film)!r}, [np.zeros((96, 160, 3), np.uint8)] * 5, 25)"
+    )
+
+    def frames() -> Iterator[np.ndarray]:
+        for i in range(100):
+            if i == 80:  # the first frames are on disk
+                subprocess.run([sys.executable, "-c", other], check=True)
+                assert len(shown_in(film)) == 5
+            yield picture(0)
+
+    save_video(film, frames(), 25)
+    assert len(shown_in(film)) == 100
+    assert list(tmp_path.iterdir()) == [film]
 
 
 def test_large_files_are_hashed_by_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
