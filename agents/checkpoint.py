@@ -2,15 +2,15 @@
 
 A checkpoint holds weights, optimizer moments and counters as tensors and plain numbers; it is read with
 `weights_only=True`, which refuses anything that would run code. Worlds and random generators are not in it: a resumed
-training begins new episodes with seeds of their own, from start states it has not seen before. Nor is SAC's memory of
-past steps, which a resumed SAC collects anew before it learns on.
+training begins new episodes with seeds of their own, from start states it has not seen before (a run that was killed
+before its first checkpoint begins as it did then). Nor is SAC's memory of past steps, which a resumed SAC collects anew
+before it learns on; nor how good the best policy was, which stands in that policy's own file.
 
     checkpoints/000040000.pt    after 40,000 steps; the last KEEP are kept
 """
 
 import pickle
 from pathlib import Path
-from typing import Any
 
 from inspatio_gym.extras import extra
 from inspatio_gym.files import written_whole
@@ -24,8 +24,8 @@ KEEP = 3
 FORMAT = "inspatio-gym checkpoint 1"
 
 
-def save_checkpoint(folder: Path, algorithm: BaseAlgorithm, progress: dict[str, Any]) -> Path:
-    """Write a checkpoint of `algorithm` and of `progress` (plain values) into `folder`; forget those before the last."""
+def save_checkpoint(folder: Path, algorithm: BaseAlgorithm) -> Path:
+    """Write a checkpoint of `algorithm` into `folder`; forget those before the last."""
     variables = algorithm._get_torch_save_params()[1]
     record = {
         "format": FORMAT,
@@ -34,7 +34,6 @@ def save_checkpoint(folder: Path, algorithm: BaseAlgorithm, progress: dict[str, 
         "steps": algorithm.num_timesteps,
         "updates": getattr(algorithm, "_n_updates", 0),
         "episodes": algorithm._episode_num,
-        "progress": progress,
     }
     path = folder / f"{algorithm.num_timesteps:09d}.pt"
     with written_whole(path) as partial:
@@ -49,8 +48,8 @@ def last_checkpoint(folder: Path) -> Path | None:
     return max(folder.glob("[0-9]*.pt"), default=None)
 
 
-def load_checkpoint(path: Path, algorithm: BaseAlgorithm) -> dict[str, Any]:
-    """Bring `algorithm` to where it was; returns the `progress` that was saved. Raises ValueError for another file."""
+def load_checkpoint(path: Path, algorithm: BaseAlgorithm) -> None:
+    """Bring `algorithm` to where it was. Raises ValueError for another file."""
     try:
         record = torch.load(path, map_location=algorithm.device, weights_only=True)
         if record.get("format") != FORMAT:
@@ -68,4 +67,3 @@ def load_checkpoint(path: Path, algorithm: BaseAlgorithm) -> dict[str, Any]:
     algorithm._episode_num = record["episodes"]
     if isinstance(algorithm, OffPolicyAlgorithm):  # its memory is empty
         algorithm.learning_starts += algorithm.num_timesteps
-    return record["progress"]

@@ -49,7 +49,8 @@ class Card:
     """What rebuilds a policy, beside its weights.
 
     algo: name of the algorithm. recipe: its numbers. world: arguments of `gymnasium.make`. observation_space,
-    action_space: the environment's. steps: how long it was trained. seed: of its training.
+    action_space: the environment's. steps: how long it was trained. seed: of its training. validation: its mean return from
+    the start states of the validation, None if it was kept without one.
     """
 
     algo: str
@@ -59,6 +60,7 @@ class Card:
     action_space: gym.Space
     steps: int
     seed: int
+    validation: float | None = None
 
     def to_json(self) -> str:
         record = {field.name: getattr(self, field.name) for field in fields(self)}

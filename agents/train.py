@@ -55,7 +55,8 @@ def train(config: TrainConfig) -> Path:
             config.recipe, worlds, remaining=budget.remaining, seed=config.seed, device=config.device
         )
         checkpoint = last_checkpoint(config.run / "checkpoints")
-        progress = load_checkpoint(checkpoint, algorithm) if checkpoint else {}
+        if checkpoint:
+            load_checkpoint(checkpoint, algorithm)
         # The folder is taken now that all there was to refuse has been refused.
         with written_whole(config.run / CONFIG_FILE) as partial:
             partial.write_text(config.to_json() + "\n", encoding="utf-8")
@@ -74,7 +75,7 @@ def train(config: TrainConfig) -> Path:
             algorithm.num_timesteps,
             config.seed,
         )
-        watch = stack.enter_context(closing(Watch(config, card, log, validation, budget, progress)))
+        watch = stack.enter_context(closing(Watch(config, card, log, validation, budget)))
         with _stops_gently(watch), one_thread():
             if algorithm.num_timesteps < budget.steps:
                 algorithm.learn(budget.steps - algorithm.num_timesteps, watch, reset_num_timesteps=False)

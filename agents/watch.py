@@ -11,6 +11,7 @@ What is logged beside SB3's own numbers:
 import time
 from collections import defaultdict, deque
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from inspatio_gym.agents.checkpoint import save_checkpoint
 from inspatio_gym.agents.config import VALIDATION_SEEDS, TrainConfig
 from inspatio_gym.agents.episodes import metrics_of, play
 from inspatio_gym.agents.log import RunLog
-from inspatio_gym.agents.policy import POLICY_FILE, Card, Trained, save_policy
+from inspatio_gym.agents.policy import POLICY_FILE, Card, Trained, load_policy, save_policy
 from inspatio_gym.agents.progress import Progress
 from inspatio_gym.extras import extra
 
@@ -49,8 +50,8 @@ class Budget:
 class Watch(BaseCallback):
     """SB3 calls this throughout a training.
 
-    worlds: for the validations; None for none. progress: what the checkpoint kept of an earlier `Watch`. stopped: set it
-    to end the training at the next step. interrupted: whether that left steps undone.
+    worlds: for the validations; None for none. stopped: set it to end the training at the next step. interrupted: whether
+    that left steps undone.
     """
 
     def __init__(
@@ -60,12 +61,11 @@ class Watch(BaseCallback):
         log: RunLog,
         worlds: VectorEnv | None,
         budget: Budget,
-        progress: dict[str, Any],
     ):
         super().__init__()
         self.config, self.card, self.log, self.budget = config, card, log, budget
         self.stopped = self.interrupted = False
-        self._best: float = progress.get("best", -np.inf)
+        self._best = best_so_far(config.run)
         self._checkpointed = self._validated = self._rolled = card.steps
         self._recent: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=RECENT))
         self._worlds = worlds
@@ -127,13 +127,22 @@ class Watch(BaseCallback):
         self.logger.dump(self.num_timesteps)
         if mean > self._best:
             self._best = mean
-            self._keep_policy()
+            self._keep_policy(mean)
 
     def _checkpoint(self) -> None:
         self._checkpointed = self.num_timesteps
-        save_checkpoint(self.config.run / "checkpoints", self.model, {"best": self._best})
+        save_checkpoint(self.config.run / "checkpoints", self.model)
         if self._best == -np.inf:  # nothing was validated yet: the last policy is the one to keep
-            self._keep_policy()
+            self._keep_policy(None)
 
-    def _keep_policy(self) -> None:
-        save_policy(self.config.run / POLICY_FILE, self.model.policy, replace(self.card, steps=self.num_timesteps))
+    def _keep_policy(self, validation: float | None) -> None:
+        card = replace(self.card, steps=self.num_timesteps, validation=validation)
+        save_policy(self.config.run / POLICY_FILE, self.model.policy, card)
+
+
+def best_so_far(run: Path) -> float:
+    """The return from the validation of the policy that the run has kept; -inf if none was validated."""
+    if not (run / POLICY_FILE).is_file():
+        return -np.inf
+    validation = load_policy(run)[1].validation
+    return -np.inf if validation is None else validation

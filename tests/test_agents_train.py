@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from inspatio_gym.agents.checkpoint import last_checkpoint
 from inspatio_gym.agents.config import Algorithm, TrainConfig
-from inspatio_gym.agents.episodes import make_worlds
+from inspatio_gym.agents.episodes import Episodes, make_worlds, play
 from inspatio_gym.agents.log import read_progress
 from inspatio_gym.agents.policy import POLICY_FILE, load_policy
 from inspatio_gym.agents.recipes import Network, PPORecipe, RecurrentPPORecipe, SACRecipe
@@ -257,3 +258,34 @@ def test_ctrl_c_when_all_steps_are_done_stops_nothing(tmp_path: Path, monkeypatc
     monkeypatch.setattr(Watch, "_validate", interrupted)
     run = train(replace(TINY, run=tmp_path / "run", validate_every=10**9))
     assert load_policy(run)[1].steps == checkpoints(run)[-1] == TINY.steps
+
+
+def test_the_policy_that_is_kept_stays_the_best_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Killed between a validation and the next checkpoint, a run forgets steps, but not how good the policy was."""
+
+    def validations_are_better_by(bonus: float) -> None:
+        def played(*given: Any) -> Episodes:
+            episodes = play(*given)
+            return replace(episodes, returns=episodes.returns + bonus)
+
+        monkeypatch.setattr("inspatio_gym.agents.watch.play", played)
+
+    run = tmp_path / "run"
+    train(replace(TINY, run=run, steps=ROLLOUT))
+    validations_are_better_by(1000.0)
+    train(TrainConfig(run=run, resume=True, steps=2 * ROLLOUT))
+    last_checkpoint(run / "checkpoints").unlink()  # as if killed before it was written
+    kept = (run / POLICY_FILE).read_bytes()
+    validations_are_better_by(500.0)
+    train(TrainConfig(run=run, resume=True, steps=3 * ROLLOUT))
+    assert (run / POLICY_FILE).read_bytes() == kept
+    validations_are_better_by(2000.0)
+    train(TrainConfig(run=run, resume=True, steps=4 * ROLLOUT))
+    assert load_policy(run)[1].steps == 4 * ROLLOUT
+
+
+def test_without_validations_the_last_policy_is_kept(tmp_path: Path):
+    run = train(replace(TINY, run=tmp_path / "run", validate_every=0))
+    assert load_policy(run)[1].steps == TINY.steps
+    train(TrainConfig(run=run, resume=True, steps=5 * ROLLOUT))
+    assert load_policy(run)[1].steps == 5 * ROLLOUT
