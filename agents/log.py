@@ -1,6 +1,6 @@
 """What a training writes down: the same scalars to TensorBoard and to a file of JSON lines, and videos to TensorBoard.
 
-progress.jsonl    {"steps": 20480, "rollout/ep_rew_mean": 31.2, "validation/return": 35.0, ...}    one line a dump
+progress.jsonl    {"steps": 20480, "rollout/ep_rew_mean": 1.31, "validation/return": 1.42, ...}    one line a dump
 """
 
 import io
@@ -31,7 +31,7 @@ class RunLog(KVWriter):
         kept = [row for row in read_progress(folder) if row["steps"] <= steps]
         with written_whole(self._lines) as partial:
             partial.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=steps + 1 if steps else None)
+        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=steps + 1)
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
         """Write the scalars among `key_values`; SB3's logger calls this at every dump."""

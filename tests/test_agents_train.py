@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from inspatio_gym.agents.checkpoint import last_checkpoint
 from inspatio_gym.agents.config import Algorithm, TrainConfig
 from inspatio_gym.agents.episodes import Episodes, make_worlds, play
-from inspatio_gym.agents.log import read_progress
+from inspatio_gym.agents.log import RunLog, read_progress
 from inspatio_gym.agents.policy import POLICY_FILE, load_policy
 from inspatio_gym.agents.recipes import Network, PPORecipe, RecurrentPPORecipe, SACRecipe
 from inspatio_gym.agents.train import train
@@ -289,3 +289,14 @@ def test_without_validations_the_last_policy_is_kept(tmp_path: Path):
     assert load_policy(run)[1].steps == TINY.steps
     train(TrainConfig(run=run, resume=True, steps=5 * ROLLOUT))
     assert load_policy(run)[1].steps == 5 * ROLLOUT
+
+
+def test_the_log_forgets_everywhere_what_a_killed_run_did_after_its_last_checkpoint(tmp_path: Path):
+    for rows in ((10, 20, 30), (10, 20)):  # killed before the first checkpoint, and begun again
+        log = RunLog(tmp_path, steps=0)
+        for steps in rows:
+            log.write({"rollout/ep_rew_mean": 1.0}, {}, steps)
+        log.close()
+    assert steps_logged(tmp_path) == [10, 20]
+    scalars = EventAccumulator(str(tmp_path / "tensorboard")).Reload().Scalars("rollout/ep_rew_mean")
+    assert [event.step for event in scalars] == [10, 20]
