@@ -26,6 +26,7 @@ from inspatio_gym.agents.watch import Budget, Watch
 from inspatio_gym.envs.sb3 import to_sb3
 from inspatio_gym.extras import extra
 from inspatio_gym.files import written_whole
+from inspatio_gym.scenes import sample_names
 
 with extra("agents"):
     import torch
@@ -90,8 +91,8 @@ def open_run(config: TrainConfig) -> TrainConfig:
     """Look at the run's folder, or take up the run that is there; returns the configuration to train by.
 
     A resumed run keeps what it was begun with, but for the device, the minutes, and `steps` if they are more; what a kill
-    left half-written goes. Raises ValueError for a folder that is not as expected, and for numbers that no training can
-    go by.
+    left half-written goes. The paths of a new run's videos and scenes become absolute, so that it may be taken up from
+    any folder. Raises ValueError for a folder that is not as expected, and for numbers that no training can go by.
     """
     config.check()
     file = config.run / CONFIG_FILE
@@ -115,7 +116,17 @@ def open_run(config: TrainConfig) -> TrainConfig:
             f"expected a new folder for the run, got {str(config.run)!r}, which is there: pass --resume to go on with it, "
             "or another --run"
         )
-    return config if config.steps is not None else replace(config, steps=STEPS)
+    return replace(
+        config,
+        video=tuple(path.absolute() for path in config.video),
+        scene=tuple(map(_from_anywhere, config.scene)),
+        steps=STEPS if config.steps is None else config.steps,
+    )
+
+
+def _from_anywhere(scene: str) -> str:
+    """The name of a bundled scene, or a folder's path that holds in whatever folder the run is taken up."""
+    return scene if scene in sample_names() or not Path(scene).exists() else str(Path(scene).absolute())
 
 
 def _hidden(entry: Path) -> bool:

@@ -1,5 +1,6 @@
 """Training: what a run leaves, how it goes on after any kind of end, and what it refuses."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from inspatio_gym.agents.episodes import Episodes, make_worlds, play
 from inspatio_gym.agents.log import RunLog, read_progress
 from inspatio_gym.agents.policy import POLICY_FILE, load_policy
 from inspatio_gym.agents.recipes import Network, PPORecipe, RecurrentPPORecipe, SACRecipe
-from inspatio_gym.agents.train import train
+from inspatio_gym.agents.train import open_run, train
 from inspatio_gym.agents.watch import Watch
 
 NETWORK = Network(channels=(4,), image_features=8, state_features=8, hidden=(8,))
@@ -300,3 +301,16 @@ def test_the_log_forgets_everywhere_what_a_killed_run_did_after_its_last_checkpo
     assert steps_logged(tmp_path) == [10, 20]
     scalars = EventAccumulator(str(tmp_path / "tensorboard")).Reload().Scalars("rollout/ep_rew_mean")
     assert [event.step for event in scalars] == [10, 20]
+
+
+def test_a_run_may_go_on_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room_scene):
+    here, there = tmp_path / "here", tmp_path / "there"
+    shutil.copytree(room_scene.path, here / "scenes" / "mine")
+    there.mkdir()
+    monkeypatch.chdir(here)
+    config = replace(TINY, run=tmp_path / "run", scene=("scenes/mine", "room"), steps=ROLLOUT)
+    train(config)
+    monkeypatch.chdir(there)
+    train(TrainConfig(run=tmp_path / "run", resume=True, steps=2 * ROLLOUT))
+    assert load_policy(tmp_path / "run")[1].world["scene"] == [str(here / "scenes" / "mine"), "room"]
+    assert open_run(replace(TINY, run=tmp_path / "new", video=(Path("clip.mp4"),))).video == (there / "clip.mp4",)
