@@ -30,6 +30,18 @@ LEAST = {
 }
 
 
+def evaluation_seeds(episodes: int, seed: int) -> range:
+    """The `seed`-th set of `episodes` start states of the evaluation; sets do not meet.
+
+    Raises ValueError for fewer than two episodes or more than there are start states.
+    """
+    if episodes < 2 or not 0 <= seed < len(EVALUATION_SEEDS) // episodes:
+        raise ValueError(
+            f"expected at least 2 episodes and a small seed from 0 on, got {episodes} and {seed}: 50 and 0, say"
+        )
+    return EVALUATION_SEEDS[seed * episodes : (seed + 1) * episodes]
+
+
 @dataclass(frozen=True, kw_only=True)
 class WorldConfig:
     """Which world, in the words of the environment's keyword arguments."""

@@ -7,14 +7,14 @@ The run's folder is an ordinary run (`inspatio_gym.agents.train`), so that `trai
 """
 
 import io
+import shlex
 import shutil
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from inspatio_gym.agents.baselines import Random
-from inspatio_gym.agents.config import EVALUATION_SEEDS, DemoConfig, TrainConfig
+from inspatio_gym.agents.config import DemoConfig, TrainConfig, evaluation_seeds
 from inspatio_gym.agents.evaluate import Comparison, as_text, compare
 from inspatio_gym.agents.film import save_film
 from inspatio_gym.agents.log import read_progress
@@ -35,8 +35,8 @@ DEFAULT_SCENE = "room"
 def demo(config: DemoConfig) -> Comparison:
     """Do as `config` says; says on standard output where to look.
 
-    Raises ValueError for a video that cannot become a world, or a folder that is no demo's; KeyboardInterrupt after
-    Ctrl-C.
+    Raises ValueError for a video that cannot become a world, numbers that cannot be, or a folder that is no demo's, before
+    anything of an earlier demo goes; KeyboardInterrupt after Ctrl-C.
     """
     begun = time.monotonic()
     seconds: dict[str, float] = {}
@@ -44,15 +44,6 @@ def demo(config: DemoConfig) -> Comparison:
     def done(part: str) -> None:
         seconds[part] = time.monotonic() - begun - sum(seconds.values())
 
-    _check(config.run)
-    _say(1, f"the world: {config.video or 'the bundled ' + DEFAULT_SCENE}")
-    scene = _scene(config.video)
-    geometry = scene.geometry
-    _say(1, f"{scene.num_frames} frames; geometry by {geometry.method}, confidence {geometry.confidence:.2f}")
-    _clear(config.run)
-    done("anchoring the video" if config.video else "loading the scene")
-
-    _say(2, f"training PPO for up to {config.minutes:g} minutes or {config.steps:,} steps")
     training = TrainConfig(
         run=config.run,
         video=(config.video,) if config.video else (),
@@ -64,6 +55,17 @@ def demo(config: DemoConfig) -> Comparison:
         minutes=config.minutes,
         seed=config.seed,
     )
+    training.check()
+    seeds = evaluation_seeds(config.episodes, config.seed)
+    _check(config.run)
+    _say(1, f"the world: {config.video or 'the bundled ' + DEFAULT_SCENE}")
+    scene = _scene(config.video)
+    geometry = scene.geometry
+    _say(1, f"{scene.num_frames} frames; geometry by {geometry.method}, confidence {geometry.confidence:.2f}")
+    _clear(config.run)
+    done("anchoring the video" if config.video else "loading the scene")
+
+    _say(2, f"training PPO for up to {config.minutes:g} minutes or {config.steps:,} steps")
     train(training)
     done("training")
 
@@ -79,9 +81,7 @@ def demo(config: DemoConfig) -> Comparison:
     _say(4, "filming, drawing and writing")
     rival = Random(card.action_space)
     film = config.run / "trained_vs_random.mp4"
-    still = save_film(
-        film, card.world, [agent, rival], EVALUATION_SEEDS[config.seed * config.episodes], config.max_episode_steps
-    )
+    still = save_film(film, card.world, [agent, rival], seeds[0], config.max_episode_steps)
     picture = io.BytesIO()
     Image.fromarray(still).save(picture, "JPEG", quality=90)
     with written_whole(film.with_suffix(".jpg")) as partial:
@@ -106,7 +106,7 @@ def _scene(video: Path | None) -> Scene:
         return load_scene(DEFAULT_SCENE)
     from inspatio_gym.scenes import anchor  # brings the geometry estimators with it
 
-    return anchor(video, progress=sys.stderr.isatty())
+    return anchor(video, progress=True)
 
 
 def _check(run: Path) -> None:
@@ -123,18 +123,22 @@ def _clear(run: Path) -> None:
     (run / MARK).touch()  # stays: whatever interrupts this, the next demo may take the folder
     for entry in run.iterdir():
         if entry.name != MARK:
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
 def _next_steps(config: DemoConfig) -> str:
-    run = config.run
+    run = shlex.quote(str(config.run))
     return "\n".join(
         [
             f"inspatio-gym train --run {run} --resume --steps {2 * config.steps}",
             f"inspatio-gym evaluate --policy {run} --episodes 100",
-            f"tensorboard --logdir {run}/tensorboard",
+            _tensorboard(config),
         ]
     )
+
+
+def _tensorboard(config: DemoConfig) -> str:
+    return f"tensorboard --logdir {shlex.quote(str(config.run / 'tensorboard'))}"
 
 
 def _where_to_look(config: DemoConfig) -> str:
@@ -142,7 +146,7 @@ def _where_to_look(config: DemoConfig) -> str:
         "report.md": "the table, the pictures, how long it took",
         "trained_vs_random.mp4": "the trained agent beside a random one",
         "learning_curve.png": "its returns while it learned",
-        "tensorboard": f"tensorboard --logdir {config.run / 'tensorboard'}",
+        "tensorboard": _tensorboard(config),
     }
     lines = [f"  {config.run / name!s:<40}  {what}" for name, what in looks.items()]
     return "\n".join([f"done; look at {config.run}:", *lines])

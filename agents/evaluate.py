@@ -21,7 +21,7 @@ from typing import Any
 import gymnasium as gym
 
 from inspatio_gym.agents.baselines import Agent, Constant, LookAround, Random, constant_actions, hold_still, neighbours
-from inspatio_gym.agents.config import EVALUATION_SEEDS, VALIDATION_SEEDS, EvaluateConfig, WorldConfig
+from inspatio_gym.agents.config import VALIDATION_SEEDS, EvaluateConfig, WorldConfig, evaluation_seeds
 from inspatio_gym.agents.episodes import Episodes, make_worlds, play
 from inspatio_gym.agents.progress import Progress
 from inspatio_gym.agents.statistics import Interval, bootstrap
@@ -152,9 +152,7 @@ def compare(world: dict[str, Any], policy: Agent | None, *, episodes: int = 50, 
 
     Raises ValueError for fewer than two episodes or more than there are start states.
     """
-    seeds = EVALUATION_SEEDS[seed * episodes : (seed + 1) * episodes]
-    if episodes < 2 or len(seeds) < episodes:
-        raise ValueError(f"expected at least 2 episodes and a small seed, got {episodes} and {seed}: 50 and 0, say")
+    seeds = evaluation_seeds(episodes, seed)
     finalists = search(world)
     envs = make_worlds(world, min(episodes, WORLDS))
     try:

@@ -2,9 +2,11 @@
 
 import json
 import re
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -24,7 +26,7 @@ RIVALS = {(214, 39, 40), (127, 127, 127), (255, 127, 14), (44, 160, 44)}  # colo
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Comparison]:
-    run = tmp_path_factory.mktemp("demo") / "run"
+    run = tmp_path_factory.mktemp("demo") / "a run"
     return run, demo(replace(TINY, run=run))
 
 
@@ -49,6 +51,17 @@ def test_the_page_has_the_figures_that_were_measured(made: tuple[Path, Compariso
         ]
         cells += [f"{np.mean(values):.3g}" for values in agent["metrics"].values()]
         assert f"| {agent['agent']} | {' | '.join(cells)} |" in rows
+
+
+def test_the_commands_on_the_page_may_be_pasted(made: tuple[Path, Comparison]):
+    run, _ = made
+    page = (run / "report.md").read_text()
+    commands = re.search(r"```console\n(.+?)\n```", page, re.DOTALL)[1].splitlines()
+    assert [shlex.split(command)[-1 if "tensorboard" in command else 3] for command in commands] == [
+        str(run),
+        str(run),
+        str(run / "tensorboard"),
+    ]
 
 
 def test_the_page_shows_pictures_that_are_there(made: tuple[Path, Comparison]):
@@ -86,8 +99,11 @@ def test_the_folder_is_a_run_to_go_on_with(made: tuple[Path, Comparison]):
 def test_a_demo_replaces_an_earlier_one(made: tuple[Path, Comparison], tmp_path: Path):
     run = shutil.copytree(made[0], tmp_path / "run")
     (run / "notes.txt").write_text("of the earlier one")
+    (tmp_path / "elsewhere").mkdir()
+    (run / "link").symlink_to(tmp_path / "elsewhere")
     demo(replace(TINY, run=run, seed=1))
     assert {path.name for path in run.iterdir()} == {path.name for path in made[0].iterdir()}
+    assert (tmp_path / "elsewhere").is_dir()
     assert len(list((run / "tensorboard").iterdir())) == 1
     assert json.loads((run / "evaluation.json").read_text())["seeds"] == list(EVALUATION_SEEDS[4:8])
 
@@ -96,6 +112,26 @@ def test_a_demo_of_what_is_no_video_leaves_the_earlier_one(made: tuple[Path, Com
     before = contents(made[0])
     with pytest.raises(ValueError, match="does not exist"):
         demo(replace(TINY, run=made[0], video=tmp_path / "missing.mp4"))
+    assert contents(made[0]) == before
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"episodes": 1}, "at least 2 episodes"),
+        ({"seed": 10**9}, "a small seed"),
+        ({"seed": -1}, "seed of 0 or more"),
+        ({"minutes": 0.0}, "some time to train"),
+        ({"steps": 0}, "steps of 1 or more"),
+        ({"max_episode_steps": 0}, "max_episode_steps of 1 or more"),
+    ],
+)
+def test_a_demo_by_numbers_that_cannot_be_leaves_the_earlier_one(
+    made: tuple[Path, Comparison], wrong: dict[str, Any], words: str
+):
+    before = contents(made[0])
+    with pytest.raises(ValueError, match=words):
+        demo(replace(TINY, run=made[0], **wrong))
     assert contents(made[0]) == before
 
 

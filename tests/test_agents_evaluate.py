@@ -130,8 +130,9 @@ def test_the_best_constant_is_judged_by_its_best_and_equals_a_policy_that_does_t
 def test_another_seed_is_another_set_of_start_states():
     first, second = (compare(WORLD, None, episodes=4, seed=seed).rows[0].seeds for seed in (0, 1))
     assert not set(first) & set(second)
-    with pytest.raises(ValueError, match="at least 2 episodes"):
-        compare(WORLD, None, episodes=1)
+    for wrong in ({"episodes": 1}, {"episodes": 4, "seed": -1}, {"episodes": 4, "seed": 10**9}):
+        with pytest.raises(ValueError, match="at least 2 episodes and a small seed"):
+            compare(WORLD, None, **wrong)
 
 
 def compared(trained: list[float] | None, random: list[float]) -> Comparison:
