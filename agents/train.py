@@ -7,6 +7,7 @@
 What a run leaves is whole at every moment: kill it, and `--resume` goes on from the last checkpoint.
 """
 
+import shlex
 import signal
 import sys
 from collections.abc import Iterator
@@ -82,7 +83,8 @@ def train(config: TrainConfig) -> Path:
                 algorithm.learn(budget.steps - algorithm.num_timesteps, watch, reset_num_timesteps=False)
     if watch.interrupted:
         raise KeyboardInterrupt(
-            f"stopped after {algorithm.num_timesteps:,} steps; go on with: inspatio-gym train --run {config.run} --resume"
+            f"stopped after {algorithm.num_timesteps:,} steps; go on with: "
+            f"inspatio-gym train --run {shlex.quote(str(config.run))} --resume"
         )
     return config.run
 

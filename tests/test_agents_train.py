@@ -239,11 +239,13 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path):
 
 
 def test_ctrl_c_ends_with_a_checkpoint_to_go_on_from(tmp_path: Path):
-    config = replace(TINY, run=tmp_path / "run", steps=10**9, checkpoint_every=10**9)
+    config = replace(TINY, run=tmp_path / "a run", steps=10**9, checkpoint_every=10**9)
     ended = ended_by(signal.SIGINT, config, lambda: len(steps_logged(config.run)) > 2)
     assert ended.returncode == -signal.SIGINT  # which a shell shows as 130
     (stopped,) = checkpoints(config.run)
-    assert f"stopped after {stopped:,} steps; go on with: inspatio-gym train --run {config.run}" in ended.stderr
+    assert (
+        f"stopped after {stopped:,} steps; go on with: inspatio-gym train --run '{config.run}' --resume" in ended.stderr
+    )
     assert {path.name for path in config.run.iterdir()} == LEFT
     train(replace(config, resume=True, minutes=0.01))
     assert checkpoints(config.run)[-1] > stopped
