@@ -105,9 +105,9 @@ def anchored(video: Path) -> str:
         return f"| {' | '.join(cells)} |"
 
 
-def direction_error_deg(estimated: Poses, true: Poses) -> float:
-    """Mean angle between the ways that two cameras go within `GAP` frames."""
-    a, b = (c2w[GAP:, :3, 3] - c2w[:-GAP, :3, 3] for c2w in (estimated, true))
+def direction_error_deg(estimated: Poses, true: Poses, gap: int = GAP) -> float:
+    """Mean angle between the ways that two cameras go within `gap` frames."""
+    a, b = (c2w[gap:, :3, 3] - c2w[:-gap, :3, 3] for c2w in (estimated, true))
     cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
     return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))).mean())
 

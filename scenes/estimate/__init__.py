@@ -48,12 +48,14 @@ class Estimate:
 def estimate_geometry(clip: Clip, *, progress: Callable[[str, float], None]) -> Estimate:
     """Cameras and depth of a clip: measured if that can be done, else assumed. progress: hears (stage, share done)."""
     from inspatio_gym.scenes.estimate.measured import measure
+    from inspatio_gym.scenes.estimate.panning import find_pan
     from inspatio_gym.scenes.estimate.prior import assume
     from inspatio_gym.scenes.estimate.sfm import NoStructure
     from inspatio_gym.scenes.estimate.tracks import follow
 
     tracks = follow(clip, lambda share: progress("tracking", share))
+    pan = find_pan(tracks)
     try:
-        return measure(clip, tracks, progress)
+        return measure(clip, tracks, pan, progress)
     except NoStructure as problem:
-        return assume(clip, tracks, f"{problem}, so depth cannot be measured")
+        return assume(clip, pan, f"{problem}, so depth cannot be measured")

@@ -9,6 +9,7 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
+from inspatio_gym.scenes.estimate.pinhole import middle
 from inspatio_gym.scenes.estimate.points import Array, project
 from inspatio_gym.types import Size
 
@@ -36,8 +37,7 @@ class Model:
 
     @property
     def middle(self) -> Array:
-        height, width = self.size
-        return np.array([(width - 1) / 2, (height - 1) / 2])
+        return middle(self.size)
 
     def errors(self) -> Array:
         """Distance (M,) in pixels between seen and predicted; infinite behind a camera, NaN without a point."""
@@ -57,10 +57,10 @@ class Model:
         return self.keep(self.errors() < MAX_ERROR * max(self.size) / 832)
 
 
-def adjust(model: Model, *, refine_focal: bool = False, fixed: NDArray[np.bool_] | None = None) -> Model:
+def adjust(model: Model, *, refine_focal: bool) -> Model:
     """Minimise the robust reprojection error over cameras, points and, if asked, the focal length.
 
-    fixed: bool (K,), cameras to hold; by default the gauge is fixed by two of them.
+    Place and scale of the whole are held by two of the cameras.
     """
     height, width = model.size
     scene = pycolmap.Reconstruction()
@@ -86,10 +86,7 @@ def adjust(model: Model, *, refine_focal: bool = False, fixed: NDArray[np.bool_]
     config = pycolmap.BundleAdjustmentConfig()
     for k in used:
         config.add_image(k + 1)
-        if fixed is not None and fixed[k]:
-            config.set_constant_rig_from_world_pose(k + 1)
-    if fixed is None:
-        config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
     if not refine_focal:
         config.set_constant_cam_intrinsics(1)
     pycolmap.create_default_bundle_adjuster(_options(max(model.size)), config, scene).solve()

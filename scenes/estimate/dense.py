@@ -25,6 +25,7 @@ from inspatio_gym.scenes.decode import Clip
 from inspatio_gym.scenes.estimate.completion import complete
 from inspatio_gym.scenes.estimate.flow import FlowMeter
 from inspatio_gym.scenes.estimate.ground import Ground, find_ground
+from inspatio_gym.scenes.estimate.pinhole import DEPTH_SIDE, middle, pinhole, shrunk
 from inspatio_gym.scenes.estimate.points import Array
 from inspatio_gym.scenes.estimate.sfm import Structure
 from inspatio_gym.scenes.estimate.stereo import Votes, triangulate_flow
@@ -32,7 +33,6 @@ from inspatio_gym.scenes.estimate.tracks import Tracks
 from inspatio_gym.threads import threads
 from inspatio_gym.types import Mask, Size
 
-LONG_SIDE = 416  # of the depth maps
 PARALLAX = (2.5, 6.0, 14.0)  # pixels wanted between a frame and its neighbours, each way
 REACH = 30  # frames that a neighbour may be away
 MIN_ANGLE_DEG = 0.5  # under which a point was seen, to be trusted here
@@ -54,12 +54,10 @@ class DenseDepth:
 
     def __init__(self, clip: Clip, tracks: Tracks, structure: Structure):
         height, width = clip.size
-        shrink = min(1.0, LONG_SIDE / max(height, width))
-        self.size: Size = (max(round(height * shrink), 2), max(round(width * shrink), 2))
+        self.size: Size = shrunk(clip.size, DEPTH_SIDE)
         self._clip, self._tracks, self._structure = clip, tracks, structure
         self._scale = np.array([self.size[1] / width, self.size[0] / height])
-        fx, fy = structure.focal * self._scale
-        self._camera = np.array([[fx, 0, (self.size[1] - 1) / 2], [0, fy, (self.size[0] - 1) / 2], [0, 0, 1]])
+        self._camera = pinhole(structure.focal * self._scale, self.size)
         self.ground: Ground = find_ground(structure, clip.size)
         x, y = np.meshgrid(np.arange(self.size[1]), np.arange(self.size[0]))
         self._rays = np.dstack([x, y, np.ones_like(x)]) @ np.linalg.inv(self._camera).T
@@ -117,10 +115,9 @@ class DenseDepth:
         good = np.isfinite(s.points[ids, 0]) & ~s.moving[ids] & (s.angles_deg[ids] > MIN_ANGLE_DEG)
         points, seen = s.points[ids[good]], seen[good]
         inside = points @ s.cameras[i, :3, :3].T + s.cameras[i, :3, 3]
-        height, width = self._clip.size
         depth = np.where(inside[:, 2] > 1e-6, inside[:, 2], np.nan)
-        expected = inside[:, :2] / depth[:, None] * s.focal + np.array([(width - 1) / 2, (height - 1) / 2])
-        fits = np.linalg.norm(expected - seen, axis=1) < AGREES * max(width, height) / 832 + 0.5
+        expected = inside[:, :2] / depth[:, None] * s.focal + middle(self._clip.size)
+        fits = np.linalg.norm(expected - seen, axis=1) < AGREES * max(self._clip.size) / 832 + 0.5
         return (seen[fits] + 0.5) * self._scale - 0.5, 1 / depth[fits], points[fits]
 
     def _neighbours(self, i: int, points: Array) -> list[int]:

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspatio_gym.scenes.estimate.points import Array, project
-from inspatio_gym.scenes.estimate.sfm import Structure, crowding
+from inspatio_gym.scenes.estimate.sfm import Structure
+from inspatio_gym.scenes.estimate.twoview import crowding
 from inspatio_gym.types import Size
 
 THICKNESS = 0.08  # of the camera's height: how far off the plane a point of it may lie

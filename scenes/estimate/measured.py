@@ -1,5 +1,6 @@
 """A clip's geometry, measured: structure from motion, then depth that agrees with it."""
 
+import logging
 from collections.abc import Callable
 
 import numpy as np
@@ -9,19 +10,22 @@ from inspatio_gym.scenes.decode import Clip
 from inspatio_gym.scenes.errors import VideoError
 from inspatio_gym.scenes.estimate import Estimate
 from inspatio_gym.scenes.estimate.dense import DenseDepth
-from inspatio_gym.scenes.estimate.panning import find_pan
+from inspatio_gym.scenes.estimate.panning import Pan, find_pan
+from inspatio_gym.scenes.estimate.pinhole import first_focal, pinhole
 from inspatio_gym.scenes.estimate.sfm import NoStructure, Structure, reconstruct
 from inspatio_gym.scenes.estimate.tracks import Tracks, follow
 from inspatio_gym.scenes.scene import SceneGeometry
 
-FIRST_FOCAL = 0.9  # of the long side: the search for the focal length begins with a field of view of 58 degrees
+logger = logging.getLogger(__name__)
+
 WIDE_ANGLE_DEG = 3.0  # under which points are seen in a well-conditioned reconstruction
 
 
 def estimate_structure(clip: Clip, *, progress: Callable[[str, float], None]) -> Estimate:
     """`measure`, for those who ask for it by name: raises VideoError where it does not succeed."""
+    tracks = follow(clip, lambda share: progress("tracking", share))
     try:
-        return measure(clip, follow(clip, lambda share: progress("tracking", share)), progress)
+        return measure(clip, tracks, find_pan(tracks), progress)
     except NoStructure as problem:
         raise VideoError(
             f"expected a camera that moves through a world with texture, got: {problem}; estimator='auto' falls back to a "
@@ -29,22 +33,22 @@ def estimate_structure(clip: Clip, *, progress: Callable[[str, float], None]) ->
         ) from None
 
 
-def measure(clip: Clip, tracks: Tracks, progress: Callable[[str, float], None]) -> Estimate:
-    """Cameras and depth of a clip from its tracks. Raises NoStructure with the reason where that cannot be done."""
-    focal = FIRST_FOCAL * max(clip.size)
-    pan = find_pan(tracks, focal)
+def measure(clip: Clip, tracks: Tracks, pan: Pan, progress: Callable[[str, float], None]) -> Estimate:
+    """Cameras and depth of a clip from its tracks. pan: how the camera turned, if turning were all that it does.
+
+    Raises NoStructure with the reason where that cannot be done.
+    """
     if pan.keeps_its_place:
         raise NoStructure(f"the camera {'turns but keeps its place' if pan.turns else 'stands still'}")
     try:
-        structure = reconstruct(tracks, focal, True, lambda share: progress("cameras", share))
+        structure = reconstruct(tracks, first_focal(clip.size), lambda share: progress("cameras", share))
     except (np.linalg.LinAlgError, RuntimeError) as problem:  # degenerate beyond what was foreseen
+        logger.warning("structure from motion failed", exc_info=True)
         raise NoStructure(f"structure from motion failed ({problem})") from problem
     depth = DenseDepth(clip, tracks, structure)
-    height, width = clip.size
-    pinhole = np.array([[structure.focal, 0, (width - 1) / 2], [0, structure.focal, (height - 1) / 2], [0, 0, 1]])
     return Estimate(
         c2w=relative_to_first(invert(structure.cameras)),
-        intrinsics=np.tile(pinhole, (clip.num_frames, 1, 1)),
+        intrinsics=np.tile(pinhole(structure.focal, clip.size), (clip.num_frames, 1, 1)),
         depth_size=depth.size,
         geometry=SceneGeometry(
             method="structure-from-motion",

@@ -13,6 +13,7 @@ from scipy.optimize import minimize_scalar
 from scipy.spatial.transform import Rotation, Slerp
 
 from inspatio_gym.geometry.poses import angle_deg
+from inspatio_gym.scenes.estimate.pinhole import first_focal, pinhole
 from inspatio_gym.scenes.estimate.points import Array
 from inspatio_gym.scenes.estimate.sfm import MIN_POINTS, keyframes
 from inspatio_gym.scenes.estimate.tracks import Tracks
@@ -50,14 +51,14 @@ class Pan:
         return float(angle_deg(self.rotations, np.eye(3)).max())
 
 
-def at_rest(num_frames: int, focal: float) -> Pan:
+def at_rest(num_frames: int, size: Size) -> Pan:
     """A camera that does not turn."""
-    return Pan(np.tile(np.eye(3), (num_frames, 1, 1)), focal, 1.0)
+    return Pan(np.tile(np.eye(3), (num_frames, 1, 1)), first_focal(size), 1.0)
 
 
-def find_pan(tracks: Tracks, focal: float) -> Pan:
-    """How the camera turned. focal: pixels, kept unless the pan is wide enough to tell a better one."""
-    pan = _chain(tracks, focal)
+def find_pan(tracks: Tracks) -> Pan:
+    """How the camera turned, with the usual focal length unless the pan is wide enough to tell a better one."""
+    pan = _chain(tracks, first_focal(tracks.size))
     if pan.range_deg < WIDE_DEG:
         return pan
     tried = FOCALS * max(tracks.size)
@@ -72,7 +73,7 @@ def find_pan(tracks: Tracks, focal: float) -> Pan:
 def _chain(tracks: Tracks, focal: float) -> Pan:
     keys = keyframes(tracks)
     if len(keys) == 1:
-        return at_rest(tracks.num_frames, focal)
+        return at_rest(tracks.num_frames, tracks.size)
     turned, agreements = [np.eye(3)], []
     for a, b in pairwise(keys):
         ids, here, there = tracks.between(a, b)
@@ -90,6 +91,5 @@ def _chain(tracks: Tracks, focal: float) -> Pan:
 
 def homography(pan: Pan, source: int, target: int, size: Size) -> Array:
     """(3, 3) from pixels of frame `target` to those of frame `source`, both of `size` and of the same focal length."""
-    height, width = size
-    camera = np.array([[pan.focal, 0, (width - 1) / 2], [0, pan.focal, (height - 1) / 2], [0, 0, 1]])
+    camera = pinhole(pan.focal, size)
     return camera @ pan.rotations[source].T @ pan.rotations[target] @ np.linalg.inv(camera)

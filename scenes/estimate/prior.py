@@ -1,6 +1,6 @@
 """What to assume of a clip whose depth cannot be measured: a camera that keeps its place above a floor, inside a wall.
 
-The field of view is 60 degrees along the longer side unless a pan tells otherwise. In the first frame the horizon lies
+The field of view is 58 degrees along the longer side unless a pan tells otherwise. In the first frame the horizon lies
 at 40% of the height. Below it is the floor, a plane; around the camera stands a wall, a cylinder. Both stay where they
 are while the camera turns, so that what has been seen once is found again in the same place. What differs from the
 median of other frames, turned into this one, moves; it stands where the floor or wall behind it is.
@@ -15,13 +15,11 @@ from numpy.typing import NDArray
 from inspatio_gym.geometry.poses import angle_deg, compose
 from inspatio_gym.scenes.decode import Clip
 from inspatio_gym.scenes.estimate import Estimate
-from inspatio_gym.scenes.estimate.panning import Pan, at_rest, find_pan, homography
-from inspatio_gym.scenes.estimate.tracks import Tracks
+from inspatio_gym.scenes.estimate.panning import Pan, at_rest, homography
+from inspatio_gym.scenes.estimate.pinhole import DEPTH_SIDE, pinhole, shrunk
 from inspatio_gym.scenes.scene import SceneGeometry
 from inspatio_gym.types import Mask, Size
 
-LONG_SIDE = 416
-FIELD_OF_VIEW_DEG = 60.0
 HORIZON = 0.4  # of the height
 WALL, NEAR = 1.5, 0.5  # radius of the wall, and depth of the floor at the lowest row
 SAMPLES = 15  # frames that the median is taken of
@@ -35,20 +33,15 @@ def estimate_prior(clip: Clip, *, progress: Callable[[str, float], None]) -> Est
     return assume(clip, None, "it was asked for")
 
 
-def assume(clip: Clip, tracks: Tracks | None, reason: str) -> Estimate:
-    """The prior, turned as the camera turns if there are tracks to tell. reason: why nothing better is known."""
-    height, width = clip.size
-    focal = max(height, width) / (2 * np.tan(np.radians(FIELD_OF_VIEW_DEG / 2)))
-    pan = at_rest(clip.num_frames, focal) if tracks is None else find_pan(tracks, focal)
-    turns = pan.keeps_its_place and pan.turns
-    if not turns:
-        pan = at_rest(clip.num_frames, focal)
-    shrink = min(1.0, LONG_SIDE / max(height, width))
-    depth_size = (max(round(height * shrink), 2), max(round(width * shrink), 2))
-    pinhole = np.array([[pan.focal, 0, (width - 1) / 2], [0, pan.focal, (height - 1) / 2], [0, 0, 1]])
+def assume(clip: Clip, pan: Pan | None, reason: str) -> Estimate:
+    """The prior, turned as the camera turns if that is known. reason: why nothing better is."""
+    turns = pan is not None and pan.keeps_its_place and pan.turns
+    if pan is None or not turns:
+        pan = at_rest(clip.num_frames, clip.size)
+    depth_size = shrunk(clip.size, DEPTH_SIDE)
     return Estimate(
         c2w=compose(pan.rotations, np.zeros((clip.num_frames, 3))),
-        intrinsics=np.tile(pinhole, (clip.num_frames, 1, 1)),
+        intrinsics=np.tile(pinhole(pan.focal, clip.size), (clip.num_frames, 1, 1)),
         depth_size=depth_size,
         geometry=SceneGeometry(
             method="rotation-and-prior" if turns else "static-prior",

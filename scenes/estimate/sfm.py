@@ -24,7 +24,7 @@ from inspatio_gym.geometry.poses import invert
 from inspatio_gym.scenes.estimate.adjust import Model, adjust
 from inspatio_gym.scenes.estimate.points import MIN_ANGLE_DEG, Array, resect, triangulate
 from inspatio_gym.scenes.estimate.tracks import Tracks
-from inspatio_gym.scenes.estimate.twoview import CROWD_CELLS, Motion, Pair, relative_motion
+from inspatio_gym.scenes.estimate.twoview import Motion, Pair, crowding, relative_motion
 
 STEP = 0.025  # of the long side: how far the faster fifth of the picture moves between keyframes
 MAX_KEYFRAMES = 60
@@ -81,7 +81,7 @@ def keyframes(tracks: Tracks) -> list[int]:
             return [int(i) for i in np.linspace(0, tracks.num_frames - 1, MAX_KEYFRAMES).round()]
 
 
-def reconstruct(tracks: Tracks, focal: float, refine_focal: bool, report: Callable[[float], None]) -> Structure:
+def reconstruct(tracks: Tracks, focal: float, report: Callable[[float], None]) -> Structure:
     """Cameras of all frames and points of all steady tracks. focal: pixels, to start with.
 
     Raises NoStructure with the reason.
@@ -95,7 +95,7 @@ def reconstruct(tracks: Tracks, focal: float, refine_focal: bool, report: Callab
     chain = _Chain(model, motions)
     chain.begin()
     chain.extend(lambda f: report(0.4 + 0.35 * f))
-    model = chain.finish(refine_focal)
+    model = chain.finish()
     report(0.85)
     return _all_frames(tracks, keys, chain.placed, model, moving, report)
 
@@ -136,13 +136,6 @@ def _observations(tracks: Tracks, keys: list[int], focal: float, moving: NDArray
     cameras = np.tile(np.eye(4), (len(keys), 1, 1))
     points = np.full((tracks.num_tracks, 3), np.nan)
     return Model(cameras, points, focal, tracks.size, np.concatenate(camera), np.concatenate(track), np.concatenate(xy))
-
-
-def crowding(xy: Array, size: tuple[int, int]) -> Array:
-    """Weights (n,) of points (n, 2): less where there are many."""
-    cell = (xy * (CROWD_CELLS / max(size))).astype(int)
-    _, inverse, count = np.unique(cell[:, 1] * 1000 + cell[:, 0], return_inverse=True, return_counts=True)
-    return 1 / np.sqrt(count[inverse])
 
 
 class _Chain:
@@ -191,11 +184,11 @@ class _Chain:
                 failed.add(new)
             report(float(self.placed.mean()))
 
-    def finish(self, refine_focal: bool) -> Model:
-        """Adjust everything, twice, without what does not fit."""
-        self._adjust(refine_focal=refine_focal)
+    def finish(self) -> Model:
+        """Adjust everything and the focal length, twice, without what does not fit."""
+        self._adjust(refine_focal=True)
         self.triangulate()
-        self._adjust(refine_focal=refine_focal)
+        self._adjust(refine_focal=True)
         return self._used().pruned()
 
     def _used(self) -> Model:

@@ -12,10 +12,14 @@ explains most, and what held a moment before) a robust cost is minimised, and th
 Ref: Hartley and Zisserman, Multiple View Geometry, 9.6 and 11.4.3; the cost is Geman and McClure's.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from inspatio_gym.scenes.estimate.pinhole import middle
+from inspatio_gym.types import Size
 
 Array = NDArray[np.float64]
 
@@ -39,19 +43,14 @@ class Pair:
     weight: Array
 
     @classmethod
-    def of(cls, a: NDArray[np.float32], b: NDArray[np.float32], size: tuple[int, int], focal: float) -> "Pair":
+    def of(cls, a: NDArray[np.float32], b: NDArray[np.float32], size: Size, focal: float) -> "Pair":
         """From pixels (n, 2) of a camera with its principal point in the middle and one focal length (pixels)."""
-        height, width = size
-        long_side = max(size)
-        middle = np.array([(width - 1) / 2, (height - 1) / 2])
         far = np.linalg.norm(b - a, axis=1)
-        cell = (a * (CROWD_CELLS / long_side)).astype(int)
-        _, inverse, count = np.unique(cell[:, 1] * 1000 + cell[:, 0], return_inverse=True, return_counts=True)
-        weight = 1 / np.sqrt(count[inverse])
+        weight = crowding(a, size)
         return cls(
-            np.column_stack([(a - middle) / focal, np.ones(len(a))]),
-            np.column_stack([(b - middle) / focal, np.ones(len(b))]),
-            (NOISE * long_side / 640 + NOISE_GROWTH * far) / focal,
+            np.column_stack([(a - middle(size)) / focal, np.ones(len(a))]),
+            np.column_stack([(b - middle(size)) / focal, np.ones(len(b))]),
+            (NOISE * max(size) / 640 + NOISE_GROWTH * far) / focal,
             weight / max(weight.sum(), 1e-12),
         )
 
@@ -66,6 +65,13 @@ class Motion:
     cost: float
     agree: NDArray[np.bool_]
     parallax: float
+
+
+def crowding(xy: NDArray[np.floating], size: Size) -> Array:
+    """Weights (n,) of points (n, 2) in a picture of `size`: less where there are many."""
+    cell = (xy * (CROWD_CELLS / max(size))).astype(int)
+    _, inverse, count = np.unique(cell[:, 1] * 1000 + cell[:, 0], return_inverse=True, return_counts=True)
+    return 1 / np.sqrt(count[inverse])
 
 
 def rotations(vectors: Array) -> Array:
@@ -140,7 +146,7 @@ def turn_only(pair: Pair, start: Array | None = None) -> tuple[Array, Array]:
     return rotation, np.linalg.norm(left(rotation), axis=1)
 
 
-def relative_motion(pair: Pair, guesses: list[tuple[Array, Array]] = []) -> Motion:  # noqa: B006
+def relative_motion(pair: Pair, guesses: Sequence[tuple[Array, Array]] = ()) -> Motion:
     """The motion most points agree on. guesses: (rotation, translation) to start from, besides the usual ones."""
     turn, _ = turn_only(pair)
     starts_r = np.stack([turn] * len(_AXES) + [np.eye(3)] * 3 + [r for r, _ in guesses])
