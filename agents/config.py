@@ -172,7 +172,8 @@ class EvaluateConfig(WorldConfig):
     """
 
     policy: Path | None = None
-    """A run's folder, or a policy.safetensors. The world is then that of its training, but for --video and --scene."""
+    """A run's folder, or a policy.safetensors. The world is then that of its training, which stands above the table: only
+    --video and --scene may change it."""
     episodes: int = 50
     """Start states."""
     seed: int = 0

@@ -15,11 +15,11 @@ from typing import Any
 
 from inspatio_gym.agents.baselines import Random
 from inspatio_gym.agents.config import DemoConfig, TrainConfig, evaluation_seeds
-from inspatio_gym.agents.evaluate import Comparison, as_text, compare
+from inspatio_gym.agents.evaluate import Comparison, as_text, compare, world_in_words
 from inspatio_gym.agents.film import save_film
 from inspatio_gym.agents.log import read_progress
 from inspatio_gym.agents.policy import Trained, load_policy
-from inspatio_gym.agents.report import save_learning_curve, save_report, world_in_words
+from inspatio_gym.agents.report import save_learning_curve, save_report
 from inspatio_gym.agents.train import train
 from inspatio_gym.extras import extra
 from inspatio_gym.files import written_whole
@@ -91,8 +91,9 @@ def demo(config: DemoConfig) -> Comparison:
     save_report(
         config.run / "report.md",
         title=f"An agent trained in {scene.name!r}",
-        about=f"{world_in_words(card.world, scene.name)} PPO, {card.steps:,} steps, seed {card.seed}. Geometry of the "
-        f"world: {geometry.method}, confidence {geometry.confidence:.2f} ({geometry.reason}).",
+        about=f"{world_in_words(card.world)} PPO, {card.steps:,} steps, seed {card.seed}. Geometry of the world: "
+        f"{geometry.method}, confidence {geometry.confidence:.2f} ({geometry.reason}). Returns are in views: 1 is as much "
+        "new surface as a recorded frame shows (the median frame), and being stopped or leaving the corridor costs.",
         comparison=comparison,
         seconds=seconds,
         next_steps=_next_steps(config),

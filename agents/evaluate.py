@@ -16,6 +16,7 @@ surer than the intervals of the means show.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -128,7 +129,7 @@ class Comparison:
 
 
 def evaluate(config: EvaluateConfig) -> Comparison:
-    """Compare as `config` says and print the table.
+    """Compare as `config` says; print the world that was played, which may be the policy's own, the table and the verdict.
 
     Raises ValueError for a policy, or options, that do not fit, FileNotFoundError where there is no policy.
     """
@@ -139,8 +140,7 @@ def evaluate(config: EvaluateConfig) -> Comparison:
         loaded, card = load_policy(config.policy, config.device)
         policy, world = Trained(loaded, sampled=config.sampled), _world_of(card.world, config)
     result = compare(world, policy, episodes=config.episodes, seed=config.seed)
-    print(as_text(result.table()))
-    print(f"\n{result.verdict()}")
+    print(f"{world_in_words(result.world)}\n\n{as_text(result.table())}\n\n{result.verdict()}")
     if config.json is not None:
         with written_whole(config.json) as partial:
             partial.write_text(result.to_json() + "\n", encoding="utf-8")
@@ -207,6 +207,16 @@ def search(world: dict[str, Any]) -> list[Constant]:
         envs.close()
     ranked = sorted(tried.values(), key=lambda scored: -scored[0])
     return [agent for _, agent in ranked[:FINALISTS]]
+
+
+def world_in_words(world: dict[str, Any]) -> str:
+    """One sentence about a world. world: arguments of `gymnasium.make`."""
+    height, width = world["size"]
+    names = ", ".join(Path(source).name for source in world["video"] or world["scene"])
+    return (
+        f"World {names}, model {world['model']}, task {world['task']}, control {world['control']}; observations of "
+        f"{height}x{width} pixels, {world['frames_per_step']} frames a step, {world['max_episode_steps']} steps an episode."
+    )
 
 
 def as_text(table: list[list[str]]) -> str:

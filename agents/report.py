@@ -3,7 +3,6 @@
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from inspatio_gym.agents.evaluate import Comparison, as_markdown
 from inspatio_gym.doctor import machine
@@ -95,12 +94,3 @@ Trained (left) beside random (right), from one of these start states: [trained_v
 
 def _minutes(seconds: float) -> str:
     return f"{int(seconds // 60)} min {seconds % 60:.0f} s" if seconds >= 60 else f"{seconds:.1f} s"
-
-
-def world_in_words(world: dict[str, Any], name: str) -> str:
-    """One sentence about the world that was trained in."""
-    height, width = world["size"]
-    return (
-        f"World `{name}`, model `{world['model']}`, task `{world['task']}`, control `{world['control']}`; observations of "
-        f"{height}x{width} pixels, {world['frames_per_step']} frames a step, {world['max_episode_steps']} steps an episode."
-    )

@@ -40,6 +40,8 @@ def test_the_page_has_the_figures_that_were_measured(made: tuple[Path, Compariso
     assert measured == json.loads(comparison.to_json())
     assert measured["seeds"] == list(EVALUATION_SEEDS[: TINY.episodes])
     page = (run / "report.md").read_text()
+    assert "World room, model warp, task explore, control rotation;" in page
+    assert "Returns are in views" in page
     assert f"**{comparison.verdict()}**" in page
     rows = [line for line in page.splitlines() if line.startswith("| ")]
     for agent in measured["agents"]:

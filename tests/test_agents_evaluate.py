@@ -19,7 +19,7 @@ from inspatio_gym.agents.config import (
     WorldConfig,
 )
 from inspatio_gym.agents.episodes import Episodes, play
-from inspatio_gym.agents.evaluate import Comparison, as_markdown, as_text, compare, evaluate, search
+from inspatio_gym.agents.evaluate import Comparison, as_markdown, as_text, compare, evaluate, search, world_in_words
 from inspatio_gym.agents.policy import make_policy as new_policy
 from inspatio_gym.agents.policy import save_policy
 from inspatio_gym.agents.statistics import bootstrap
@@ -227,6 +227,21 @@ def test_a_policy_brings_its_own_world(tmp_path: Path):
     assert result.trained is not None
     with pytest.raises(ValueError, match=r"got control = 'discrete' .* leave --control out"):
         evaluate(EvaluateConfig(policy=tmp_path, control="discrete"))
+
+
+def test_the_table_is_headed_by_the_world_that_was_played(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    card = make_card("ppo", "rotation")
+    save_policy(tmp_path / "policy.safetensors", new_policy(card), card)
+    evaluate(EvaluateConfig(policy=tmp_path, control="free", episodes=2))  # the default: maybe not asked for
+    heading = capsys.readouterr().out.splitlines()[0]
+    assert heading.startswith("World room, model fake, task explore, control rotation;")
+    assert "16x24 pixels" in heading
+
+
+def test_a_world_of_videos_and_folders_is_named_by_what_they_are_called():
+    videos = WorldConfig(video=(Path("/clips/street walk.mp4"), Path("a.mov")))
+    assert world_in_words(videos.world()).startswith("World street walk.mp4, a.mov, model")
+    assert world_in_words(WorldConfig(scene=("/scenes/mine",)).world()).startswith("World mine, model")
 
 
 def test_configurations_survive_json():
