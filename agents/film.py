@@ -4,6 +4,7 @@ Two environments go in lockstep for every agent: the small one that it observes,
 gets the same seeds and actions and therefore moves the same camera.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +29,10 @@ GAP = 8  # pixels between two agents
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What an agent did in a step: frames uint8 (n, H, W, 3), and the score so far."""
+    """What an agent did in a step: frames uint8 (n, H, W, 3), their rate a second, and the score so far."""
 
     frames: NDArray[np.uint8]
+    rate: float
     episode: int
     total: float
     explored: float | None
@@ -39,14 +41,15 @@ class Shown:
 def save_film(path: Path, world: dict[str, Any], agents: Sequence[Agent], seed: int, steps: int) -> Rgb:
     """Write `steps` steps of each agent, from start state `seed`, side by side as an H.264 file; returns a frame of it.
 
-    An agent whose episode ends early begins another one, from the next start state. world: arguments of
-    `gymnasium.make`.
+    An agent whose episode ends early begins another one, from the next start state. The film goes at the rate of the
+    world's first scene, so that a scene of another rate plays faster or slower. world: arguments of `gymnasium.make`.
     """
-    plays = [perform(world, agent, seed, steps) for agent in agents]
+    together = zip(*(perform(world, agent, seed, steps) for agent in agents), strict=True)
+    first = next(together)
     stills: list[Rgb] = []
 
     def frames() -> Iterator[Rgb]:
-        for step, shown in enumerate(zip(*plays, strict=True)):
+        for step, shown in enumerate(itertools.chain([first], together)):
             words = [_strip(agent.name, one) for agent, one in zip(agents, shown, strict=True)]
             for pictures in zip(*(one.frames for one in shown), strict=True):
                 columns = [np.vstack([word, picture]) for word, picture in zip(words, pictures, strict=True)]
@@ -55,7 +58,7 @@ def save_film(path: Path, world: dict[str, Any], agents: Sequence[Agent], seed: 
             if step == steps // 2:
                 stills.append(frame)
 
-    save_video(path, frames(), _rate(world))
+    save_video(path, frames(), first[0].rate)
     return stills[0]
 
 
@@ -65,6 +68,7 @@ def perform(world: dict[str, Any], agent: Agent, seed: int, steps: int) -> Itera
     scale = max(1, round(WIDTH / width))
     small = gym.make(**world)
     large = gym.make(**{**world, "size": (scale * height, scale * width), "include_frames": True})
+    rate = large.unwrapped.stage.scenes[0].fps  # type: ignore[attr-defined]
     episode = 0
     ended = True
     for _ in range(steps):
@@ -78,17 +82,9 @@ def perform(world: dict[str, Any], agent: Agent, seed: int, steps: int) -> Itera
         *_, info = large.step(action)
         total += float(reward)
         ended = terminated or truncated
-        yield Shown(info["frames"], episode, total, info.get("explored_fraction"))
+        yield Shown(info["frames"], rate, episode, total, info.get("explored_fraction"))
     small.close()
     large.close()
-
-
-def _rate(world: dict[str, Any]) -> float:
-    """Frames a second of the world's first scene."""
-    env = gym.make(**world)
-    rate = env.unwrapped.stage.scenes[0].fps  # type: ignore[attr-defined]
-    env.close()
-    return rate
 
 
 def _strip(name: str, shown: Shown) -> Rgb:
@@ -99,7 +95,7 @@ def _strip(name: str, shown: Shown) -> Rgb:
     font = ImageFont.load_default(15)
     draw.text((8, STRIP / 2), name, (255, 255, 255), font, "lm")
     explored = "" if shown.explored is None else f"explored {100 * shown.explored:.0f} %   "
-    score = f"episode {shown.episode}   {explored}return {shown.total:+.1f}"
+    score = f"episode {shown.episode}   {explored}return {shown.total:+.2f}"
     draw.text((width - 8, STRIP / 2), score, (190, 190, 190), font, "rm")
     return np.asarray(strip)
 
