@@ -24,7 +24,7 @@ class Progress:
     def update(self, done: int, **facts: float) -> None:
         """Say that `done` units are done; `facts` are shown beside."""
         if self._bar is not None:
-            self._bar.set_postfix({name: f"{value:.1f}" for name, value in facts.items()}, refresh=False)
+            self._bar.set_postfix({name: f"{value:.2f}" for name, value in facts.items()}, refresh=False)
             self._bar.update(done - self._bar.n)
             return
         now = time.monotonic()
@@ -32,7 +32,7 @@ class Progress:
             return
         self._said = now
         rate = (done - self._from) / (now - self._begun)
-        words = "".join(f", {name} {value:.1f}" for name, value in facts.items())
+        words = "".join(f", {name} {value:.2f}" for name, value in facts.items())
         print(
             f"{self._name}: {done:,} of {self._total:,} {self._unit}, {rate:,.0f}/s{words}", file=sys.stderr, flush=True
         )

@@ -34,7 +34,8 @@ def main(video: Path | None = None, steps: int = 20_000, num_envs: int = 8) -> N
     before, _ = evaluate_policy(agent, worlds, n_eval_episodes=num_envs)
     agent.learn(steps)
     after, _ = evaluate_policy(agent, worlds, n_eval_episodes=num_envs)
-    print(f"explored, in percentage points of the scene: {before:.1f} untrained, {after:.1f} after {steps:,} steps")
+    # 1 is a view's worth: as much new surface as the median recorded frame shows.
+    print(f"return of an episode, in views: {before:.2f} untrained, {after:.2f} after {steps:,} steps")
     worlds.close()
 
 
