@@ -1,1 +1,28 @@
-"""(docstring)"""
+"""Agents: trained by Stable-Baselines3 in worlds made of videos, and compared with simple ones that were not.
+
+    train(TrainConfig(...))          worlds -> a run's folder: checkpoints, a log, the best policy
+    evaluate(EvaluateConfig(...))    a policy and simple agents from the same start states -> a table and a verdict
+    demo(DemoConfig(...))            video -> scene -> training -> comparison -> film and page
+
+to be told      config        what each command can be told; which seeds are for training, validation, evaluation
+                recipes       the numbers of each algorithm, and why
+to train        train         one run, from its folder to its end or to `--resume`
+                algorithms    SB3's algorithms, made from recipes
+                features      what looks at an observation
+                devices       where a network computes
+                watch         validation, checkpoints and the end, beside the learning
+                checkpoint    all that a training needs to go on, in one file
+                log           TensorBoard, and the same as lines of JSON
+                policy        a trained policy in one file that is safe to open
+                spaces        the spaces that such a file names, as JSON
+to compare      evaluate      all agents from the same start states: table, verdict, intervals
+                episodes      whole episodes from chosen start states
+                baselines     agents that were never trained
+                statistics    bootstrap intervals
+to show         demo          the whole path in one command
+                film          agents side by side
+                report        the learning curve, and the page that says what came of it
+                progress      a bar, or a line now and then
+
+Simple agents are compared with what the core installs; whatever holds a network or a picture needs the extra `agents`.
+"""
