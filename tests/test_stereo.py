@@ -44,7 +44,7 @@ def test_exact_flow_gives_back_inverse_depth(turn: tuple, way: tuple, seed: int)
     moves = [(rotation_ypr(*turn), step), (rotation_ypr(*turn).T, -step)]
     votes = votes_of([exact_flow(inverse, *move) for move in moves])
     told = votes.information > 25  # known to a fifth: away from the epipole
-    assert told.mean() > 0.3
+    assert told.mean() > 0.1
     np.testing.assert_allclose(votes.inverse[told], inverse[told], atol=0.02)
     assert votes.contradiction[told].max() < 0.01
 
