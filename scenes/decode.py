@@ -225,8 +225,11 @@ def _decoded(video: Video) -> Iterator[tuple[float, Any]]:
     """Decoded frames from `video.start` on with the times they are shown at, ascending seconds after the first frame."""
     with _opened(video.path) as (file, stream):
         _go_to(file, stream, video.first_time, video.start)
-        tolerance = 0.5 / video.timing.source_fps
-        count, last, unreadable = 0, -math.inf, 0
+        # AVI states when frames are stored: those that others are made from come early, and times would go back and forth.
+        # The decoder's clock does not.
+        clock = "dts" if file.format.name == "avi" else "pts"
+        step = 1 / video.timing.source_fps
+        time, last, unreadable = -step, -math.inf, 0
         packets = _packets(file, stream)
         while True:
             try:
@@ -240,10 +243,9 @@ def _decoded(video: Video) -> Iterator[tuple[float, Any]]:
                     break
                 continue
             for frame in decoded:
-                # Raw streams carry no times.
-                time = count / video.timing.source_fps if frame.time is None else frame.time - video.first_time
-                count += 1
-                if frame.is_corrupt or time <= last or time < video.start - tolerance:
+                stamp = getattr(frame, clock)  # raw streams carry none
+                time = time + step if stamp is None else _seconds(stamp, stream) - video.first_time
+                if frame.is_corrupt or time <= last or time < video.start - step / 2:
                     continue
                 last = time
                 yield time, frame
