@@ -6,7 +6,7 @@
 Of a bundled scene the estimator gets the frames alone. Errors: the mean angle between estimated and true rotations (from
 the first frame); between the directions that estimated and true cameras go within five frames; the median relative error
 of depth on static pixels, after one scale for the whole clip; how much of what moves is found, and how much of what is
-called moving does move.
+called moving does move. Of a video, "again" is how long the same process takes to find it in the cache.
 """
 
 import multiprocessing
