@@ -44,7 +44,7 @@ class AnchorConfig:
     start: float = 0.0
     """Seconds into the video at which the scene begins."""
     cache: Path | None = None
-    """Folder of scenes, instead of the cache."""
+    """Folder to keep scenes in and look for them; None is $INSPATIO_GYM_CACHE, else the user's cache folder."""
 
 
 def anchor_videos(config: AnchorConfig) -> None:
