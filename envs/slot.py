@@ -204,6 +204,15 @@ class Slot:
                     f"expected a snapshot made with {name} {here!r}, got {there!r}: restore it in an environment made with "
                     "the same arguments"
                 )
+        session = self.stage.new_session(self.stage.recall(snapshot["scene"]), snapshot["key"])
+        session.restore(snapshot["session"])
+        self._take_up(snapshot, rng, session)
+
+    def become(self, other: "Slot", rng: np.random.Generator) -> None:
+        """Go on as a copy of another world of the same stage; `rng` takes up its numbers."""
+        self._take_up(other.snapshot(), rng, other.session.fork())
+
+    def _take_up(self, snapshot: Mapping[str, Any], rng: np.random.Generator, session: Any) -> None:
         place = self.stage.recall(snapshot["scene"])
         clock, rig = self._at_rest(place)
         clock.restore(snapshot["clock"])
@@ -212,8 +221,7 @@ class Slot:
         self._enter(place, rng, snapshot["key"], clock, rig)
         self._outside = snapshot["outside"]
         self.task.restore(snapshot["task"], self.place.scene)
-        self.session = self.stage.new_session(self.place, self.key)
-        self.session.restore(snapshot["session"])
+        self.session = session
         self.block = Block(snapshot["rgb"].copy(), snapshot["depth"].copy(), snapshot["covered"].copy())
 
     def _at_rest(self, place: "Place") -> tuple[Clock, CameraRig]:
