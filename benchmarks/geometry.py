@@ -55,6 +55,8 @@ def main(config: Config) -> None:
     for video in config.videos:
         with multiprocessing.get_context("spawn").Pool(1) as pool:  # whose memory is its own
             print(pool.apply(anchored, (video,)), flush=True)
+            pool.close()  # it ends by itself, since a signal would make pycolmap print where it was hit
+            pool.join()
 
 
 def against_truth(scene: Scene) -> str:
