@@ -50,9 +50,9 @@ class PPORecipe:
     """Weight of the critic's error."""
     max_grad_norm: float = 0.5
     """Longest gradient."""
-    log_std_init: float = -1.0
+    log_std_init: float = -2.0
     """Logarithm of the first standard deviation of an action's components, which live in [-1, 1]. A full turn is 15 degrees
-    a step, so that wider noise leaves the corridor, and ends the episode, within three steps."""
+    a step, so that this is 2 degrees of noise; 5 (-1.0) keep an agent from holding a view near the corridor's edge."""
     network: Network = Network()
 
 
@@ -80,7 +80,7 @@ class RecurrentPPORecipe:
     """Weight of the critic's error."""
     max_grad_norm: float = 0.5
     """Longest gradient."""
-    log_std_init: float = -1.0
+    log_std_init: float = -2.0
     """Logarithm of the first standard deviation of an action's components; wider noise leaves the corridor, see PPO's."""
     lstm_hidden_size: int = 128
     """Width of the memory, of the actor and of the critic each."""
