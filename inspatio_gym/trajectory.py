@@ -24,7 +24,6 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import UnivariateSpline
 
 from inspatio_gym.geometry.poses import compose, rotation_ypr
 from inspatio_gym.types import Poses
@@ -136,5 +135,7 @@ class Trajectory:
         """The curve through or near the keyframes (K,) at the times `at` (F,) in [0, 1]."""
         times = np.linspace(0, 1, len(keys))
         if len(keys) > MAX_LINEAR:
+            from scipy.interpolate import UnivariateSpline  # slow to import, and most worlds have no trajectory
+
             return UnivariateSpline(times, keys, k=3)(at)
         return np.interp(at, times, keys)

@@ -87,6 +87,15 @@ def test_import_is_light_and_registers_the_ids(tmp_path: Path):
     assert run_python(code, tmp_path) == "[] True"
 
 
+def test_an_environment_brings_nothing_that_is_slow_to_import(tmp_path: Path):
+    code = (
+        "import sys, gymnasium, inspatio_gym\n"
+        "gymnasium.make('InSpatio-v0', scene='room').reset(seed=0)\n"
+        "print(sorted({'torch', 'ray', 'scipy.spatial', 'scipy.interpolate', 'pycolmap', 'matplotlib'} & set(sys.modules)))"
+    )
+    assert run_python(code, tmp_path) == "[]"
+
+
 def test_the_source_tree_alone_finds_its_sub_packages(tmp_path: Path):
     """A worker that gets the tree as its working directory, with nothing installed."""
     code = (

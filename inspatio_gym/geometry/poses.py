@@ -13,7 +13,6 @@ Ref: the closed forms are those of any robotics text, e.g. Lynch and Park, "Mode
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.transform import Rotation
 
 Array = NDArray[np.float64]
 
@@ -102,6 +101,8 @@ def angle_deg(a: ArrayLike, b: ArrayLike) -> Array:
 
 def quaternion(rotation: ArrayLike) -> Array:
     """(..., 4) unit quaternions (w, x, y, z), w >= 0, of rotations (..., 3, 3)."""
+    from scipy.spatial.transform import Rotation  # takes a quarter of a second, which no environment needs
+
     r = np.asarray(rotation, np.float64)
     xyzw = Rotation.from_matrix(r.reshape(-1, 3, 3)).as_quat(canonical=True)
     return xyzw[:, [3, 0, 1, 2]].reshape(*r.shape[:-2], 4)
@@ -112,6 +113,8 @@ def from_quaternion(wxyz: ArrayLike) -> Array:
 
     Raises ValueError for a quaternion of length 0.
     """
+    from scipy.spatial.transform import Rotation
+
     q = np.asarray(wxyz, np.float64)
     if (np.linalg.norm(q, axis=-1) == 0).any():
         raise ValueError("expected quaternions (w, x, y, z) of positive length, got one of length 0: pass 1 0 0 0")
