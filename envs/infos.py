@@ -4,12 +4,16 @@ gather   the infos of some worlds, a dictionary each  ->  one vector info
 merge    the vector infos of several batches          ->  that of the whole
 """
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inspatio_gym.recycling import Recycler
+
+Rows = slice | NDArray[np.int64]
 
 
 def gather(infos: Mapping[int, Mapping[str, Any]], num_envs: int, recycler: Recycler) -> dict[str, Any]:
@@ -39,3 +43,44 @@ def gather(infos: Mapping[int, Mapping[str, Any]], num_envs: int, recycler: Recy
             array[k] = value
         batched[key], batched[f"_{key}"] = array, mask
     return batched
+
+
+def merge(parts: Sequence[tuple[Rows, Mapping[str, Any]]], count: int, recycler: Recycler) -> dict[str, Any]:
+    """Vector infos of batches as that of all `count` worlds together: what `gather` would have made of them at once.
+
+    parts: the rows of the whole that a batch holds, and its info. Everything is copied.
+    """
+    merged: dict[str, Any] = {}
+    for key in dict.fromkeys(key for _, infos in parts for key in infos if not key.startswith("_")):
+        having = [(rows, infos[key], infos[f"_{key}"]) for rows, infos in parts if key in infos]
+        mask = np.zeros(count, np.bool_)
+        for rows, _, has in having:
+            mask[rows] = has
+        if key == "final_info":
+            merged[key] = merge([(rows, infos) for rows, infos, _ in having], count, recycler)
+        else:
+            merged[key] = _stack(having, mask, recycler)
+        merged[f"_{key}"] = mask
+    return merged
+
+
+def _stack(
+    having: Sequence[tuple[Rows, NDArray[Any], NDArray[np.bool_]]], mask: NDArray[np.bool_], recycler: Recycler
+) -> NDArray[Any]:
+    """One array over all worlds of arrays over some, of which those in `mask` have a value."""
+    arrays = [array for _, array, _ in having]
+    kind = np.result_type(*(array.dtype for array in arrays))
+    if kind.kind != "O" and len({array.shape[1:] for array in arrays}) == 1:
+        whole = recycler.empty((len(mask), *arrays[0].shape[1:]), kind)
+        whole[~mask] = 0
+        for rows, array, has in having:
+            if has.all():
+                whole[rows] = array
+            else:
+                whole[np.arange(len(mask))[rows][has]] = array[has]
+        return whole
+    whole = np.full(len(mask), None, object)
+    for rows, array, has in having:
+        for k, row in zip(np.arange(len(mask))[rows][has], np.flatnonzero(has), strict=True):
+            whole[k] = copy.deepcopy(array[row])
+    return whole

@@ -24,7 +24,7 @@ def run(name: str, *options: str, folder: Path) -> str:
 
 
 def test_the_examples_are_numbered_and_no_other():
-    assert [path.name[:2] for path in sorted(EXAMPLES.glob("*.py"))] == ["01", "02", "03", "04", "05"]
+    assert [path.name[:2] for path in sorted(EXAMPLES.glob("*.py"))] == ["01", "02", "03", "04", "05", "06"]
 
 
 def test_hello_world(tmp_path: Path):
@@ -59,3 +59,10 @@ def test_a_task_of_ones_own_rewards_whoever_looks_at_the_landmark(tmp_path: Path
 
 def test_stable_baselines(tmp_path: Path):
     assert "after 600 steps" in run("05_stable_baselines.py", "--steps", "600", "--num-envs", "4", folder=tmp_path)
+
+
+def test_ray(tmp_path: Path):
+    pytest.importorskip("ray")
+    said = run("06_ray.py", "--num-envs", "4", "--steps", "6", folder=tmp_path)
+    assert "4 worlds, 2 processes, one killed" in said
+    assert said.count("%") == 4

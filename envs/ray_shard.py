@@ -1,0 +1,147 @@
+"""One actor's worlds as the driver knows them, and what happens when the actor dies.
+
+The driver owns everything that it takes to make the worlds anew: the last snapshot of each, and the orders that moved
+them since. An actor owns nothing that would be missed. So there is one rule for every mishap, be it a death, an exception
+in an actor, a timeout or Ctrl-C:
+
+    An order counts once it is booked. A shard whose last order was sent and not booked is made anew, from the snapshot and
+    the log, before it obeys the next one.
+
+An order that died with its actor is therefore obeyed once, by worlds that have not heard of it: it is never tried again on
+worlds that may have obeyed it already. And an order to several shards is booked when all have answered, so that an error
+in one leaves no world moved.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from inspatio_gym.envs.ray_worker import Answer, Order, Recipe
+from inspatio_gym.extras import extra
+
+with extra("ray"):
+    import ray
+    from ray import exceptions
+
+logger = logging.getLogger(__name__)
+
+# What a call raises when the process, or the machine, that was to answer is gone, or its answer with it.
+DEATHS = (
+    exceptions.RayActorError,
+    exceptions.ObjectLostError,
+    exceptions.NodeDiedError,
+    exceptions.WorkerCrashedError,
+    exceptions.OutOfMemoryError,
+)
+
+
+class ActorsLost(RuntimeError):
+    """An actor died again and again; the cause is in the message and in `__cause__`."""
+
+
+class Shard:
+    """The worlds `rows` of the whole, in one actor at a time.
+
+    start: makes an actor with a `Worker`. snapshot_every: orders in the log from which on a snapshot is asked for.
+    """
+
+    def __init__(
+        self,
+        rows: slice,
+        start: Callable[[], Any],
+        env_id: str,
+        arguments: Mapping[str, Any],
+        seeds: Sequence[int],
+        snapshot_every: int,
+    ):
+        self.rows = rows
+        self.pid = 0
+        self.deaths = 0  # in a row
+        self._start, self._env_id, self._arguments, self._seeds = start, env_id, arguments, seeds
+        self._snapshot_every = snapshot_every
+        self._actor: Any = None
+        self._kept: bytes | None = None
+        self._log: list[Order] = []
+        self._booked = False  # the actor's worlds are as the log says
+
+    def send(self, order: Order) -> Any:
+        """Send an order; returns the reference of its answer."""
+        recipe = None
+        if not self._booked:
+            recipe = Recipe(self._env_id, self._arguments, self._seeds, self._kept, self._log)
+        if self._actor is None:
+            self._actor = self._start()
+        self._booked = False
+        return self._actor.do.remote(order, recipe, len(self._log) + order.moves >= self._snapshot_every)
+
+    def book(self, order: Order, answer: Answer) -> None:
+        """The order has been obeyed, and everything that belongs to it too."""
+        if order.moves:
+            self._log.append(order)
+        if answer.kept is not None:
+            self._kept, self._log = answer.kept, []
+        self._booked = True
+
+    def drop(self) -> None:
+        """End the actor, if it has not ended yet; the worlds remain, in the driver's keeping."""
+        if self._actor is not None and ray.is_initialized():
+            ray.kill(self._actor)
+        self._actor, self._booked = None, False
+
+    def __contains__(self, world: int) -> bool:
+        return self.rows.start <= world < self.rows.stop
+
+    def __str__(self) -> str:
+        return f"worlds {self.rows.start} to {self.rows.stop - 1}"
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """An order under way to a shard. worlds: those of the whole that it is about."""
+
+    shard: Shard
+    order: Order
+    worlds: Sequence[int] = ()
+
+
+def land(flights: dict[Any, Flight], *, timeout_s: float, max_restarts: int) -> tuple[Flight, Answer]:
+    """Wait for the next answer to one of the flights (by reference), and take that flight out.
+
+    An actor that turns out to be dead is started anew, with its worlds as they were, and gets its order again; the others
+    fly on meanwhile. Raises whatever was raised in an actor, ActorsLost for one that has died more than `max_restarts`
+    times in a row, TimeoutError if none answers in `timeout_s`.
+    """
+    while True:
+        ready, _ = ray.wait(list(flights), timeout=timeout_s)
+        if not ready:
+            late = [flight.shard for flight in flights.values()]
+            flights.clear()
+            for shard in late:
+                shard.drop()  # it hangs, or never began
+            raise TimeoutError(
+                f"expected an answer within {timeout_s:g} s, got none from {', '.join(map(str, late))}: pass a longer "
+                "timeout_s, or see whether the cluster has the CPUs and GPUs that every actor asks for"
+            )
+        flight = flights.pop(ready[0])
+        shard = flight.shard
+        try:
+            answer = ray.get(ready[0])
+        except exceptions.RayTaskError as error:
+            if isinstance(error.cause, Exception):
+                raise error.cause from error
+            raise
+        except DEATHS as error:
+            shard.drop()
+            shard.deaths += 1
+            if shard.deaths > max_restarts:
+                deaths, shard.deaths = shard.deaths, 0
+                raise ActorsLost(
+                    f"expected the actor of {shard} to answer {flight.order.verb!r}, but it died {deaths} times in a row; "
+                    f"the last time: {error}"
+                ) from error
+            logger.warning("the actor of %s died; starting it again, restart %d", shard, shard.deaths)
+            flights[shard.send(flight.order)] = flight
+            continue
+        shard.pid, shard.deaths = answer.pid, 0
+        return flight, answer

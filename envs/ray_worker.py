@@ -1,0 +1,144 @@
+"""The far end of `RayVectorEnv`: the worlds of one actor, and the orders that they obey.
+
+A `Worker` is an `InSpatioVectorEnv` in another process. Whatever it is told arrives as an `Order`, whatever it says goes
+back as an `Answer`. It decides nothing and remembers nothing that its `Recipe` could not bring back: the driver has
+checked every argument, drawn every seed, and keeps the recipe. There is no ray in this file.
+"""
+
+import os
+import pickle
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from inspatio_gym.envs.actions import Control
+from inspatio_gym.envs.vector_env import InSpatioVectorEnv
+from inspatio_gym.envs.worlds import Results
+from inspatio_gym.scenes import Scene
+from inspatio_gym.types import Arrays, Rgb
+
+
+class Order(NamedTuple):
+    """A method of `Worker` and its arguments. Worlds are numbered from the worker's first one."""
+
+    verb: str
+    arguments: tuple[Any, ...] = ()
+
+    @property
+    def moves(self) -> bool:
+        """It leaves the worlds other than they were."""
+        return self.verb in ("reset", "step", "restore")
+
+
+class Recipe(NamedTuple):
+    """What it takes to make a worker's worlds, as they were when the last order of the log had been obeyed.
+
+    env_id, arguments: of `gymnasium.make_vec`. seeds: one for each world. kept: what `Worker._keep` returned last, or None.
+    log: the orders since that moved the worlds.
+    """
+
+    env_id: str
+    arguments: Mapping[str, Any]
+    seeds: Sequence[int]
+    kept: bytes | None
+    log: Sequence[Order]
+
+
+class Answer(NamedTuple):
+    """What an order returned, the worlds after it (if that was asked for), and the process that answers."""
+
+    result: Any
+    kept: bytes | None
+    pid: int
+
+
+class Description(NamedTuple):
+    """What the driver must know of worlds that are elsewhere."""
+
+    control: Control
+    observation_space: gym.spaces.Dict
+    render_fps: int
+    scenes: list[str]
+
+
+class Worker:
+    """The worlds of one actor; `do` is all that is called from outside."""
+
+    def do(self, order: Order, recipe: Recipe | None, keep: bool) -> Answer:
+        """Obey an order, after making the worlds if there is a recipe; `keep` asks for all worlds as they are then."""
+        if recipe is not None:
+            self._make(recipe)
+        result = self._obey(order)
+        return Answer(result, self._keep() if keep else None, os.getpid())
+
+    def describe(self) -> Description:
+        stage = self.envs.stage
+        return Description(
+            stage.control, stage.observation_space, stage.render_fps, [scene.name for scene in stage.scenes]
+        )
+
+    def reset(
+        self, mask: NDArray[np.bool_], seeds: Sequence[int | None], options: Mapping[str, Any]
+    ) -> tuple[Arrays, dict[str, Any]]:
+        return self.envs.reset_worlds(mask, seeds, options)
+
+    def step(
+        self,
+        chosen: Sequence[int],
+        going: Sequence[int],
+        motions: NDArray[np.float64],
+        rates: Sequence[float],
+    ) -> Results:
+        return self.envs.step_worlds(chosen, going, list(zip(motions, rates, strict=True)))
+
+    def snapshot(self, world: int) -> tuple[dict[str, Any], Scene]:
+        """The snapshot, and the scene: another worker might not know it."""
+        snapshot = self.envs.snapshot(world)
+        return snapshot, self.envs.stage.places[snapshot["scene"]].scene
+
+    def restore(self, worlds: Sequence[int], snapshot: Mapping[str, Any], scene: Scene | None) -> Arrays:
+        """Take the snapshot back into all of `worlds`; returns its observation."""
+        if scene is not None:
+            self.envs.stage.place(scene)
+        for k in worlds:
+            observation = self.envs.restore(k, snapshot)
+        return observation
+
+    def frames(self) -> Sequence[Rgb]:
+        return self.envs.last_frames()
+
+    def generators(self) -> tuple[np.random.Generator, ...]:
+        return self.envs.np_random
+
+    def _obey(self, order: Order) -> Any:
+        return getattr(self, order.verb)(*order.arguments)
+
+    def _make(self, recipe: Recipe) -> None:
+        envs = gym.make_vec(
+            recipe.env_id,
+            num_envs=len(recipe.seeds),
+            vectorization_mode="vector_entry_point",
+            **recipe.arguments,
+        ).unwrapped
+        if not isinstance(envs, InSpatioVectorEnv):
+            raise TypeError(f"expected the id of an environment of worlds, got {recipe.env_id!r}: pass 'InSpatio-v0'")
+        self.envs = envs
+        envs.seed_worlds(recipe.seeds)
+        if recipe.kept is not None:
+            scenes, snapshots = pickle.loads(recipe.kept)
+            for scene in scenes:
+                envs.stage.place(scene)
+            for k, snapshot in snapshots.items():
+                envs.restore(k, snapshot)
+        for order in recipe.log:
+            self._obey(order)
+
+    def _keep(self) -> bytes:
+        """Every world's snapshot, and the scenes beside the environment's own that a reset has named."""
+        stage = self.envs.stage
+        guests = [place.scene for place in stage.places.values() if place.scene not in stage.scenes]
+        worlds = np.flatnonzero(self.envs.begun)
+        return pickle.dumps((guests, {int(k): self.envs.snapshot(int(k)) for k in worlds}), pickle.HIGHEST_PROTOCOL)
