@@ -3,7 +3,7 @@
     driver                                        actor (one process, one world model)
     checks actions, draws seeds                   InSpatioVectorEnv with its share of the worlds
     Order("step", ...)             ──────────►    steps them as one batch
-    rows of one array a key        ◄──────────    Answer: one object with the arrays of all its worlds, read without a copy
+    rows of one array a key        ◄──────────    Answer: the arrays of all its worlds, in memory that the two share
     snapshots and the log since                   (nothing that would be missed)
 
 Every world is what it would be in one `InSpatioVectorEnv` with the same seeds and actions, however many actors there are
@@ -26,6 +26,7 @@ from inspatio_gym.envs import ray_cluster
 from inspatio_gym.envs.infos import Rows, merge
 from inspatio_gym.envs.ray_shard import Flight, Shard, land
 from inspatio_gym.envs.ray_worker import Description, Order, Worker
+from inspatio_gym.envs.spaces import empty_observation
 from inspatio_gym.envs.worlds import Command, Results, WorldsVectorEnv
 from inspatio_gym.extras import extra
 from inspatio_gym.recycling import Recycler
@@ -43,9 +44,10 @@ class RayVectorEnv(WorldsVectorEnv):
 
     num_cpus_per_actor, num_gpus_per_actor: what each actor asks Ray for; it uses as many threads as CPUs.
     runtime_env, scheduling_strategy: as in `ray.init` and `ray.remote`.
-    snapshot_every: steps (or resets) of an actor from one snapshot of its worlds to the next; what a restart has to step
-    again. max_restarts: deaths of an actor in a row that are made good. timeout_s: the longest wait for an answer; the
-    first one may take the anchoring of a video.
+    snapshot_every: most steps (or resets) of an actor from one snapshot of its worlds to the next, which a restart has to
+    do again; ten seconds of them are the most in any case.
+    max_restarts: deaths of an actor in a row that are made good.
+    timeout_s: the longest wait for an answer; the first one may take the anchoring of a video.
     All other arguments are those of `InSpatioVectorEnv`; a model is named, a scene travels as its path.
 
     Joins the Ray that is there, or the one at RAY_ADDRESS, else starts a local one; `close` stops what was started. Raises
@@ -90,7 +92,7 @@ class RayVectorEnv(WorldsVectorEnv):
         self._recycler = Recycler()
         self._scenes: dict[str, Scene] = {}  # of snapshots, by digest
         self._flights: dict[Any, Flight] = {}
-        self._landed: list[tuple[Sequence[int], Results]] = []
+        self._landed: list[tuple[Flight, Results]] = []  # and not received yet
         try:
             joined = ray_cluster.join(num_actors * num_cpus_per_actor, runtime_env)
             self._member = True
@@ -137,11 +139,12 @@ class RayVectorEnv(WorldsVectorEnv):
     def reset_worlds(
         self, mask: NDArray[np.bool_], seeds: Sequence[int | None], options: Mapping[str, Any]
     ) -> tuple[Arrays, dict[str, Any]]:
-        options = dict(options)
-        if "scene" in options and str(options["scene"]) not in self._names:
-            options["scene"] = by_path(options["scene"])
+        # Copies, because the log keeps them, whatever the caller does to his.
+        mask, chosen = mask.copy(), copy.deepcopy(dict(options))
+        if "scene" in chosen and str(chosen["scene"]) not in self._names:
+            chosen["scene"] = by_path(chosen["scene"])
         answers = self._ask(
-            [(shard, Order("reset", (mask[shard.rows], seeds[shard.rows], options))) for shard in self._shards]
+            [(shard, Order("reset", (mask[shard.rows], seeds[shard.rows], chosen))) for shard in self._shards]
         )
         self._seeds = [old if new is None else int(new) for old, new in zip(self._seeds, seeds, strict=True)]
         self.begun |= mask
@@ -181,15 +184,16 @@ class RayVectorEnv(WorldsVectorEnv):
             raise RuntimeError(
                 "expected send() before recv(), got recv() with nothing under way: call envs.send(actions)"
             )
-        while self._flights and sum(len(worlds) for worlds, _ in self._landed) < min_ready:
+        while self._flights and sum(len(flight.worlds) for flight, _ in self._landed) < min_ready:
             flight, answer = self._land(self._flights)
             flight.shard.book(flight.order, answer)
-            self._landed.append((flight.worlds, answer.result))
+            self._landed.append((flight, answer.result))
         landed, self._landed = self._landed, []
-        chosen = [k for worlds, _ in landed for k in worlds]
-        stops = np.cumsum([len(worlds) for worlds, _ in landed])
+        chosen = [k for flight, _ in landed for k in flight.worlds]
+        stops = np.cumsum([len(flight.worlds) for flight, _ in landed])
         parts = [
-            (slice(stop - len(worlds), stop), result) for stop, (worlds, result) in zip(stops, landed, strict=True)
+            (slice(stop - len(flight.worlds), stop), result)
+            for stop, (flight, result) in zip(stops, landed, strict=True)
         ]
         return np.array(chosen), self._results(chosen, parts)
 
@@ -201,7 +205,7 @@ class RayVectorEnv(WorldsVectorEnv):
         shard = self._shard_of(k)
         ((snapshot, scene),) = self._ask([(shard, Order("snapshot", (k - shard.rows.start,)))])
         self._scenes[snapshot["scene"]] = scene
-        return copy.deepcopy(snapshot)  # what comes from Ray is read-only
+        return snapshot
 
     def _restore(self, k: int, snapshot: Mapping[str, Any]) -> Arrays:
         return self._restore_all([k], snapshot)
@@ -212,14 +216,15 @@ class RayVectorEnv(WorldsVectorEnv):
 
     def _restore_all(self, worlds: Sequence[int], snapshot: Mapping[str, Any]) -> Arrays:
         """Take a snapshot back into all of `worlds`; returns its observation."""
+        snapshot = copy.deepcopy(dict(snapshot))
         scene = self._scenes.get(snapshot.get("scene", ""))
         orders = []
         for shard in self._shards:
             if own := [k - shard.rows.start for k in worlds if k in shard]:
-                orders.append((shard, Order("restore", (own, dict(snapshot), scene))))
+                orders.append((shard, Order("restore", (own, snapshot, scene))))
         observation = self._ask(orders)[0]
         self.begun[list(worlds)], self._ended[list(worlds)] = True, snapshot.get("ended", False)
-        return copy.deepcopy(observation)
+        return observation
 
     def close_extras(self, **_: Any) -> None:
         """End the actors, and the local Ray if it was started for them."""
@@ -248,7 +253,10 @@ class RayVectorEnv(WorldsVectorEnv):
         return plan
 
     def _ask(self, orders: Sequence[tuple[Shard, Order]]) -> list[Any]:
-        """What all shards answer to their orders; if one raises instead, none has obeyed. See `ray_shard`."""
+        """What all shards answer to their orders; if one raises instead, none has obeyed. See `ray_shard`.
+
+        What is `batched` must be used before the next order: it lies in memory that the next answer is written into.
+        """
         self._check_idle([shard for shard, _ in orders])
         flights = {shard.send(order): Flight(shard, order) for shard, order in orders}
         answers = {}
@@ -257,7 +265,9 @@ class RayVectorEnv(WorldsVectorEnv):
             answers[flight.shard] = answer
         for shard, order in orders:
             shard.book(order, answers[shard])
-        return [answers[shard].result for shard, _ in orders]
+        return [
+            answers[shard].result if order.batched else copy.deepcopy(answers[shard].result) for shard, order in orders
+        ]
 
     def _land(self, flights: dict[Any, Flight]) -> tuple[Flight, Any]:
         return land(flights, timeout_s=self._timeout_s, max_restarts=self._max_restarts)
@@ -275,12 +285,12 @@ class RayVectorEnv(WorldsVectorEnv):
 
     def _batch(self, parts: Sequence[tuple[Rows, Arrays]], count: int) -> Arrays:
         """Observations of some worlds each as those of all `count`."""
-        batch, spaces = {}, self.single_observation_space
-        assert isinstance(spaces, gym.spaces.Dict)
-        for name, space in spaces.items():
-            batch[name] = self._recycler.empty((count, *(space.shape or ())), space.dtype)
-            for rows, observations in parts:
-                batch[name][rows] = observations[name]
+        space = self.single_observation_space
+        assert isinstance(space, gym.spaces.Dict)
+        batch = empty_observation(space, self._recycler, count)
+        for rows, observations in parts:
+            for name, array in batch.items():
+                array[rows] = observations[name]
         return batch
 
     def _shard_of(self, k: int) -> Shard:
@@ -289,7 +299,7 @@ class RayVectorEnv(WorldsVectorEnv):
     def _check_idle(self, shards: Iterable[Shard]) -> None:
         if self.closed:
             raise ClosedEnvironmentError("expected an environment that is open, got one that was closed: make another")
-        flying = [flight.shard for flight in self._flights.values()]
+        flying = [flight.shard for flight in (*self._flights.values(), *(flight for flight, _ in self._landed))]
         if busy := [str(shard) for shard in shards if shard in flying]:
             raise RuntimeError(f"expected actors that are idle, got those of {', '.join(busy)}: call envs.recv() first")
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from inspatio_gym.envs.ray_mail import Inbox
 from inspatio_gym.envs.ray_worker import Answer, Order, Recipe
 from inspatio_gym.extras import extra
 
@@ -36,6 +37,9 @@ DEATHS = (
 )
 
 
+AGAIN_S = 10.0  # of the log: a snapshot is due, since whoever restarts an actor waits for as long
+
+
 class ActorsLost(RuntimeError):
     """An actor died again and again; the cause is in the message and in `__cause__`."""
 
@@ -43,7 +47,7 @@ class ActorsLost(RuntimeError):
 class Shard:
     """The worlds `rows` of the whole, in one actor at a time.
 
-    start: makes an actor with a `Worker`. snapshot_every: orders in the log from which on a snapshot is asked for.
+    start: makes an actor with a `Worker`. snapshot_every: orders in the log that make a snapshot due, if `AGAIN_S` do not.
     """
 
     def __init__(
@@ -61,32 +65,46 @@ class Shard:
         self._start, self._env_id, self._arguments, self._seeds = start, env_id, arguments, seeds
         self._snapshot_every = snapshot_every
         self._actor: Any = None
+        self._inbox: Inbox
         self._kept: bytes | None = None
         self._log: list[Order] = []
+        self._log_seconds = 0.0
         self._booked = False  # the actor's worlds are as the log says
 
     def send(self, order: Order) -> Any:
         """Send an order; returns the reference of its answer."""
-        recipe = None
-        if not self._booked:
-            recipe = Recipe(self._env_id, self._arguments, self._seeds, self._kept, self._log)
         if self._actor is None:
             self._actor = self._start()
+            self._inbox = Inbox()  # a new one: the last actor, if it is not quite dead, may still write into its own
+        recipe = None
+        if not self._booked:
+            recipe = Recipe(self._env_id, self._arguments, self._seeds, self._kept, self._log, self._inbox.path)
         self._booked = False
-        return self._actor.do.remote(order, recipe, len(self._log) + order.moves >= self._snapshot_every)
+        due = len(self._log) + order.moves >= self._snapshot_every or self._log_seconds >= AGAIN_S
+        return self._actor.do.remote(order, recipe, due)
+
+    def receive(self, parcel: Any) -> Answer:
+        """The answer, whose arrays are views of memory that the next one is written into."""
+        answer = self._inbox.open(parcel)
+        self._inbox.hide()
+        self.pid, self.deaths = answer.pid, 0
+        return answer
 
     def book(self, order: Order, answer: Answer) -> None:
         """The order has been obeyed, and everything that belongs to it too."""
         if order.moves:
             self._log.append(order)
+            self._log_seconds += answer.seconds
         if answer.kept is not None:
-            self._kept, self._log = answer.kept, []
+            self._kept, self._log, self._log_seconds = answer.kept.tobytes(), [], 0.0
         self._booked = True
 
     def drop(self) -> None:
         """End the actor, if it has not ended yet; the worlds remain, in the driver's keeping."""
-        if self._actor is not None and ray.is_initialized():
-            ray.kill(self._actor)
+        if self._actor is not None:
+            self._inbox.hide()
+            if ray.is_initialized():
+                ray.kill(self._actor)
         self._actor, self._booked = None, False
 
     def __contains__(self, world: int) -> bool:
@@ -126,7 +144,7 @@ def land(flights: dict[Any, Flight], *, timeout_s: float, max_restarts: int) -> 
         flight = flights.pop(ready[0])
         shard = flight.shard
         try:
-            answer = ray.get(ready[0])
+            return flight, shard.receive(ray.get(ready[0]))
         except exceptions.RayTaskError as error:
             if isinstance(error.cause, Exception):
                 raise error.cause from error
@@ -142,6 +160,3 @@ def land(flights: dict[Any, Flight], *, timeout_s: float, max_restarts: int) -> 
                 ) from error
             logger.warning("the actor of %s died; starting it again, restart %d", shard, shard.deaths)
             flights[shard.send(flight.order)] = flight
-            continue
-        shard.pid, shard.deaths = answer.pid, 0
-        return flight, answer

@@ -7,6 +7,7 @@ checked every argument, drawn every seed, and keeps the recipe. There is no ray 
 
 import os
 import pickle
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspatio_gym.envs.actions import Control
+from inspatio_gym.envs.ray_mail import Outbox, Parcel
 from inspatio_gym.envs.vector_env import InSpatioVectorEnv
 from inspatio_gym.envs.worlds import Results
 from inspatio_gym.scenes import Scene
@@ -32,12 +34,17 @@ class Order(NamedTuple):
         """It leaves the worlds other than they were."""
         return self.verb in ("reset", "step", "restore")
 
+    @property
+    def batched(self) -> bool:
+        """What it returns are parts of a batch, which the driver puts together at once, in arrays of its own."""
+        return self.verb in ("reset", "step", "frames")
+
 
 class Recipe(NamedTuple):
     """What it takes to make a worker's worlds, as they were when the last order of the log had been obeyed.
 
     env_id, arguments: of `gymnasium.make_vec`. seeds: one for each world. kept: what `Worker._keep` returned last, or None.
-    log: the orders since that moved the worlds.
+    log: the orders since that moved the worlds. mailbox: the name of the memory that answers go through.
     """
 
     env_id: str
@@ -45,13 +52,15 @@ class Recipe(NamedTuple):
     seeds: Sequence[int]
     kept: bytes | None
     log: Sequence[Order]
+    mailbox: str
 
 
 class Answer(NamedTuple):
-    """What an order returned, the worlds after it (if that was asked for), and the process that answers."""
+    """What an order returned, the worlds after it (if that was asked for), how long it took, and which process it was."""
 
     result: Any
-    kept: bytes | None
+    kept: NDArray[np.uint8] | None
+    seconds: float
     pid: int
 
 
@@ -67,12 +76,19 @@ class Description(NamedTuple):
 class Worker:
     """The worlds of one actor; `do` is all that is called from outside."""
 
-    def do(self, order: Order, recipe: Recipe | None, keep: bool) -> Answer:
+    def __init__(self) -> None:
+        self._outbox: Outbox | None = None
+
+    def do(self, order: Order, recipe: Recipe | None, keep: bool) -> Parcel | Answer:
         """Obey an order, after making the worlds if there is a recipe; `keep` asks for all worlds as they are then."""
         if recipe is not None:
+            self._outbox = self._outbox or Outbox(recipe.mailbox)
             self._make(recipe)
+        assert self._outbox is not None
+        begun = time.perf_counter()
         result = self._obey(order)
-        return Answer(result, self._keep() if keep else None, os.getpid())
+        seconds = time.perf_counter() - begun
+        return self._outbox.pack(Answer(result, self._keep() if keep else None, seconds, os.getpid()))
 
     def describe(self) -> Description:
         stage = self.envs.stage
@@ -136,9 +152,10 @@ class Worker:
         for order in recipe.log:
             self._obey(order)
 
-    def _keep(self) -> bytes:
+    def _keep(self) -> NDArray[np.uint8]:
         """Every world's snapshot, and the scenes beside the environment's own that a reset has named."""
         stage = self.envs.stage
         guests = [place.scene for place in stage.places.values() if place.scene not in stage.scenes]
         worlds = np.flatnonzero(self.envs.begun)
-        return pickle.dumps((guests, {int(k): self.envs.snapshot(int(k)) for k in worlds}), pickle.HIGHEST_PROTOCOL)
+        kept = pickle.dumps((guests, {int(k): self.envs.snapshot(int(k)) for k in worlds}), pickle.HIGHEST_PROTOCOL)
+        return np.frombuffer(kept, np.uint8)  # which goes the way of arrays

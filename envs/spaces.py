@@ -17,7 +17,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from inspatio_gym.types import Rgb, Size
+from inspatio_gym.recycling import Recycler
+from inspatio_gym.types import Arrays, Rgb, Size
 
 MAX_DEPTH = 10.0  # in median depths
 SMALLEST_SIDE = 16  # pixels
@@ -57,6 +58,14 @@ def observation_space(
     if taken := spaces.keys() & extra.keys():
         raise ValueError(f"expected the task to add keys of its own, got {sorted(taken)}: rename them")
     return gym.spaces.Dict({**spaces, **extra})
+
+
+def empty_observation(space: gym.spaces.Dict, recycler: Recycler, *batch: int) -> Arrays:
+    """Fresh arrays for an observation in `space` to be written into, or for a batch of them."""
+    return {
+        name: recycler.empty((*batch, *(part.shape or ())), part.dtype or np.float32)
+        for name, part in space.spaces.items()
+    }
 
 
 class Resizer:

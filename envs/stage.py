@@ -19,11 +19,11 @@ from inspatio_gym.camera import Obstacle, RigConfig
 from inspatio_gym.clock import Ends
 from inspatio_gym.envs.actions import make_control
 from inspatio_gym.envs.sight import Sight, Survey, look
-from inspatio_gym.envs.spaces import Resizer, check_size, observation_space
+from inspatio_gym.envs.spaces import Resizer, check_size, empty_observation, observation_space
 from inspatio_gym.envs.tasks import Task, task_factory, task_name
 from inspatio_gym.recycling import Recycler
 from inspatio_gym.scenes import Scene, load_scene
-from inspatio_gym.types import Poses, Size
+from inspatio_gym.types import Arrays, Poses, Size
 from inspatio_gym.world import BlockRequest, WorldModel, load_model
 
 logger = logging.getLogger(__name__)
@@ -120,12 +120,9 @@ class Stage:
         self.places = {scene.digest: Place(scene, self.size) for scene in self.scenes}
         self.render_fps = max(1, round(self.scenes[0].fps / self.frames))  # a frame a step, at the world's own pace
 
-    def empty_observation(self, *batch: int) -> dict[str, NDArray[Any]]:
+    def empty_observation(self, *batch: int) -> Arrays:
         """Fresh arrays for a world's observation to be written into; `batch` worlds, if given."""
-        return {
-            name: self.recycler.empty((*batch, *(part.shape or ())), part.dtype or np.float32)
-            for name, part in self.observation_space.spaces.items()
-        }
+        return empty_observation(self.observation_space, self.recycler, *batch)
 
     @property
     def signature(self) -> dict[str, Any]:
