@@ -145,9 +145,8 @@ class InSpatioVectorEnv(WorldsVectorEnv):
         if not chosen:
             return {}
         slots = {row: self._slots[k] for row, k in chosen.items()}
-        starts = [
-            slot.draw(self._rngs[chosen[row]], options) for row, slot in slots.items()
-        ]  # all sound before any begins
+        # All starts are sound before any episode begins.
+        starts = [slot.draw(self._rngs[chosen[row]], options) for row, slot in slots.items()]
         sessions, blocks = self.stage.model.start(
             [start.place.scene for start in starts],
             [start.key for start in starts],
