@@ -9,7 +9,7 @@ is blocked where
 open. Outside the view nothing is known and nothing blocks.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -67,7 +67,7 @@ class Obstacle:
         indices = np.asarray(source, np.int64)
         if indices.size and not 0 <= indices.min() <= indices.max() < len(self.codes):
             raise IndexError(f"expected source frames in 0..{len(self.codes) - 1}, got {indices}")
-        return replace(self, source=indices)
+        return type(self)(self.codes, self.w2c, self.pinhole, indices)
 
 
 def _frozen(array: NDArray) -> NDArray:

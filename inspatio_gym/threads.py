@@ -41,9 +41,10 @@ def spread(work: Callable[[int, int], object], count: int, *, least: int = 1) ->
 
 def ahead(work: Callable[[], T]) -> Callable[[], T]:
     """Begin work() beside what the caller does next, if there is a thread for it; returns what waits for its result."""
-    if threads() == 1:
+    others = threads() - 1
+    if not others:
         return work
-    future = _pool(os.getpid(), threads() - 1).submit(work)
+    future = _pool(os.getpid(), others).submit(work)
     return lambda: work() if future.cancel() else future.result()
 
 

@@ -123,7 +123,7 @@ class WarpModel:
         """Write views (n, H, W, ...) of frames `wanted` from cameras `targets` (n, 4, 4); n fit into the store."""
         store = self.layers
         slots = store.slots(wanted)
-        if len(wanted) < threads() and rgb[0].size >= 3 * SHARED_PIXELS:
+        if rgb[0].size >= 3 * SHARED_PIXELS and len(wanted) < threads():
             for k, slot in enumerate(slots):
                 self._render_shared(slot, targets[k], rgb[k], depth[k], covered[k])
             return

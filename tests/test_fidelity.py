@@ -8,8 +8,8 @@ from inspatio_gym.scenes.synthetic import from_scene
 from inspatio_gym.warp import WarpModel
 
 CONFIG = Config(size=(96, 160), frames=(8, 40), samples=2)
-RIMS_DB = 0.1
-"""A thing that comes into view is drawn to the nearest pixel, beside which the frame was right before."""
+RIMS_DB = 0.02
+"""A thing that comes into view ends at the nearest pixel, where the frame was right before: a hundred pixels in two million."""
 
 
 @pytest.fixture(scope="module", params=["room", "street"])

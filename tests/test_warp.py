@@ -10,6 +10,7 @@ from inspatio_gym.warp import WarpModel, at_size
 from inspatio_gym.world import Block, BlockRequest
 
 SIZE = (48, 80)
+CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))  # a pixel and its four neighbours
 OFFSETS = [
     *(compose(rotation_ypr(yaw), (0, 0, 0)) for yaw in (-20, -7, 7, 20)),
     *(compose(np.eye(3), (shift, 0, 0)) for shift in (-0.2, -0.1, 0.1, 0.2)),
@@ -233,7 +234,11 @@ def test_what_moves_is_not_in_the_background():
         uncovered &= ~landed
         np.testing.assert_array_equal((rgb == red).all(-1), landed)
         assert covered[uncovered].mean() > 0.95
-        np.testing.assert_array_equal(rgb[uncovered], np.broadcast_to(np.uint8(grey), rgb[uncovered].shape))
+        rim = uncovered & (cv2.dilate(landed.astype(np.uint8), CROSS) > 0)
+        wall = rgb[uncovered & ~rim]
+        np.testing.assert_array_equal(wall, np.broadcast_to(np.uint8(grey), wall.shape))
+        third = np.abs(rgb[rim] - (np.array(red) + 2 * np.array(grey)) / 3)  # of the square, which ends somewhere there
+        assert third[covered[rim]].max() <= 1
         np.testing.assert_allclose(depth[uncovered & covered], 4, rtol=1e-3)
 
 

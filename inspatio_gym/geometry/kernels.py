@@ -531,6 +531,44 @@ def fuse_frame(seen, rgbx, pose, lens, target, padded, front, moving, plan, back
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def soften(words, kinds):
+    """Blend the background into the frame where they meet, in place.
+
+    Neither layer knows to a fraction of a pixel where its surfaces end, so a pixel of the background takes a third of its
+    colour from each of its four neighbours that show the frame, and all of it from three. A gap of one pixel, which is
+    rather a crack in the frame's own surface, thus nearly closes.
+    """
+    height, width = kinds.shape
+    for y in range(height):
+        back = 0
+        for kind in kinds[y]:
+            back += kind == 1
+        if back == 0:
+            continue
+        for x in range(width):
+            if kinds[y, x] != 1:
+                continue
+            count = red = green = blue = np.uint32(0)
+            for side in range(4):
+                j, i = y + (side == 1) - (side == 0), x + (side == 3) - (side == 2)
+                if 0 <= j < height and 0 <= i < width and kinds[j, i] == 0:
+                    word = words[j, i]
+                    red += word & np.uint32(255)
+                    green += (word >> np.uint32(8)) & np.uint32(255)
+                    blue += (word >> np.uint32(16)) & np.uint32(255)
+                    count += np.uint32(1)
+            if count == 0:
+                continue
+            share = min(np.float32(count) / np.float32(3), _ONE)
+            per, own, word = share / np.float32(count), _ONE - share, words[y, x]
+            words[y, x] = (
+                _word(own * _byte(word, 0) + per * np.float32(red), 0)
+                | _word(own * _byte(word, 8) + per * np.float32(green), 8)
+                | _word(own * _byte(word, 16) + per * np.float32(blue), 16)
+            )
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _any_hole(kinds):
     holes = 0
     for kind in kinds.reshape(-1):
@@ -566,7 +604,8 @@ def relate_layers(pose, target, pinhole, plan):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def finish(words, kinds, rgb, depth, covered):
-    """Fill what `resolve` left open in a view, and write it as a block has it."""
+    """Finish what `resolve` left of a view: soften rims, fill what is open, and write it as a block has it."""
+    soften(words, kinds)
     if _any_hole(kinds):
         levels = pyramid_levels(depth.shape[0], depth.shape[1])
         cells = levels[-1, 2]
