@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -435,6 +436,9 @@ def test_a_local_ray_ends_with_whom_it_was_started_for_even_when_interrupted(sce
         [sys.executable, "-c", SCRIPT, str(scenes[0].path)],
         cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+    watchdog = threading.Timer(120, process.kill)  # in case it hears nothing
+    watchdog.daemon = True
+    watchdog.start()
     assert process.stdout.readline() == "stepping\n", process.communicate()
     started = descendants(process.pid)
     assert started

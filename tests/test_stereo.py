@@ -35,7 +35,7 @@ def votes_of(flows: list, agreement: float = 1.0):
 @settings(max_examples=25, deadline=None)
 @given(
     turn=st.tuples(*[st.floats(-5, 5)] * 3),
-    way=st.tuples(*[st.floats(-1, 1)] * 3).filter(lambda way: np.linalg.norm(way) > 0.3),
+    way=st.tuples(*[st.floats(-1, 1)] * 3).filter(lambda way: np.hypot(way[0], way[1]) > 0.2),  # not straight ahead
     seed=st.integers(0, 99),
 )
 def test_exact_flow_gives_back_inverse_depth(turn: tuple, way: tuple, seed: int):
@@ -44,7 +44,7 @@ def test_exact_flow_gives_back_inverse_depth(turn: tuple, way: tuple, seed: int)
     moves = [(rotation_ypr(*turn), step), (rotation_ypr(*turn).T, -step)]
     votes = votes_of([exact_flow(inverse, *move) for move in moves])
     told = votes.information > 25  # known to a fifth: away from the epipole
-    assert told.mean() > 0.1
+    assert told.mean() > 0.5
     np.testing.assert_allclose(votes.inverse[told], inverse[told], atol=0.02)
     assert votes.contradiction[told].max() < 0.01
 
