@@ -1,0 +1,1 @@
+"""The STAR world model: a video-conditioned spatiotemporal autoregressive diffusion transformer."""

@@ -1,0 +1,70 @@
+"""What a video codec is to the diffusion model: two causal streams, frames to latents and latents to frames.
+
+    frames (B, T, 3, H, W) in [-1, 1]  --encode-->  latents (B, t, 16, H/8, W/8), normalised  --decode-->  frames
+
+Time is cut into blocks. The first one of a stream is 1 + 4 (t - 1) frames for t latents, every later one 4 t frames, so
+that latent k > 0 stands for frames 4k - 3 .. 4k and latent 0 for frame 0 alone. A stream is what a codec must remember
+between two blocks: tensors whose first axis is the world, so that the streams of several worlds are stacked with
+`stack` and taken apart with `split`. Its owner is the session, never the codec: sessions interleave freely.
+
+Encoder and decoder are chosen apart; both of one model must speak the same latents.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias
+
+from inspatio_gym.extras import extra
+
+with extra("star"):
+    import torch
+    from torch import Tensor
+
+SPATIAL = 8
+"""Pixels a latent is wide and high."""
+TEMPORAL = 4
+"""Frames a latent lasts, but for the first of a stream, which is one frame."""
+CHANNELS = 16
+
+Stream: TypeAlias = tuple[Tensor, ...]
+"""What a codec remembers of each world: tensors (B, ...). Never written to in place."""
+
+
+class Encoder(Protocol):
+    """Frames to latents; `name` tells which, for the keys of what is reused."""
+
+    name: str
+
+    def encode(self, frames: Tensor, stream: Stream | None) -> tuple[Tensor, Stream]:
+        """Encode the next block: frames (B, T, 3, H, W) in [-1, 1] -> latents (B, t, 16, H/8, W/8), and the stream after
+        it. stream: None at the beginning, T = 1 + 4 (t - 1); else T = 4 t. Raises ValueError for any other T."""
+        ...
+
+
+class Decoder(Protocol):
+    """Latents to frames."""
+
+    name: str
+
+    def decode(self, latents: Tensor, stream: Stream | None) -> tuple[Tensor, Stream]:
+        """Decode the next block: latents (B, t, 16, h, w) -> frames (B, T, 3, 8h, 8w) in [-1, 1], and the stream after it.
+        stream: None at the beginning, T = 1 + 4 (t - 1); else T = 4 t."""
+        ...
+
+
+def stack(streams: Sequence[Stream]) -> Stream:
+    """The streams of several worlds as one."""
+    return streams[0] if len(streams) == 1 else tuple(torch.cat(parts) for parts in zip(*streams, strict=True))
+
+
+def split(stream: Stream, worlds: int) -> list[Stream]:
+    """One stream a world, each with memory of its own, so that none keeps the others alive."""
+    return [stream] if worlds == 1 else [tuple(part[k : k + 1].clone() for part in stream) for k in range(worlds)]
+
+
+def latents_of(frames: int, first: bool) -> int:
+    """How many latents a block of `frames` frames makes; `first`: of a stream. Raises ValueError if it is no whole number."""
+    whole = frames - 1 if first else frames
+    if whole % TEMPORAL or frames < 1:
+        wanted = "1 + 4 k frames in the first block" if first else "4 k frames in a later block"
+        raise ValueError(f"expected {wanted} of a stream, got {frames}")
+    return whole // TEMPORAL + int(first)
