@@ -3,7 +3,7 @@
     folder/config.json         sizes
     folder/*.safetensors       weights, one file or shards with an index; nothing else is read, pickles least of all
 
-Offline, strictly, without anybody's code, and without a progress bar: that belongs to commands.
+Offline, strictly, without anybody's code, and in silence: progress bars belong to commands.
 """
 
 from collections.abc import Iterator
@@ -25,6 +25,13 @@ def require_files(folder: Path, *names: str) -> None:
         )
 
 
+def best_device() -> str:
+    """Where a large network runs best on this machine: a GPU if torch sees one, else the CPU."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def load_pretrained(cls: Any, folder: str | Path, *, device: "str | torch.device", dtype: "torch.dtype") -> Any:
     """The network of class `cls` (one of transformers') in `folder`, for inference on `device` in `dtype`.
 
@@ -33,7 +40,7 @@ def load_pretrained(cls: Any, folder: str | Path, *, device: "str | torch.device
     folder = Path(folder)
     require_files(folder, "config.json", "*.safetensors")
     options = {"dtype": dtype, "local_files_only": True, "use_safetensors": True, "ignore_mismatched_sizes": True}
-    with _no_progress_bar():
+    with silent_transformers():
         network, found = cls.from_pretrained(folder, output_loading_info=True, **options)
     wrong = {kind: found[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") if found[kind]}
     if wrong:
@@ -45,13 +52,16 @@ def load_pretrained(cls: Any, folder: str | Path, *, device: "str | torch.device
 
 
 @contextmanager
-def _no_progress_bar() -> Iterator[None]:
+def silent_transformers() -> Iterator[None]:
+    """Keep transformers from showing progress bars and from saying which of its backends it takes."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(verbosity)
         if shown:
             logging.enable_progress_bar()
