@@ -12,4 +12,4 @@ from inspatio_gym.star.offline import generate_latents, load_dit
 
 # TAEHV from inspatio_gym.star.taehv import Taehv
 
-__all__ = ["generate_latents", "load_dit"]
+__all__ = ["Taehv", "generate_latents", "load_dit"]
