@@ -14,8 +14,7 @@ Precision: one block in bfloat16 against the same in float32, same weights, same
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -157,12 +156,17 @@ def time_worlds(model: StarModel, scene: NoiseScene, worlds: int, blocks: int, d
     model.max_batch = worlds
     clock = Clock(device)
     before = used_bytes(device)
-    sessions, _ = model.start([scene] * worlds, range(worlds), [request(scene, k, model.first_frames) for k in range(worlds)])
+    sessions, _ = model.start(
+        [scene] * worlds, range(worlds), [request(scene, k, model.first_frames) for k in range(worlds)]
+    )
     first = model.first_frames
     for number in range(blocks + 1):
         if number == 1:
             model.listen = clock
-        model.step(sessions, [request(scene, k + first + number * model.block_frames, model.block_frames) for k in range(worlds)])
+        model.step(
+            sessions,
+            [request(scene, k + first + number * model.block_frames, model.block_frames) for k in range(worlds)],
+        )
     model.listen = lambda stage: None
     stages = {stage: statistics.median(b[stage] for b in clock.blocks) for stage in STAGES}
     total = statistics.median(sum(b.values()) for b in clock.blocks)
@@ -212,9 +216,16 @@ def table(config: Config, dtype: torch.dtype, rate: float) -> None:
         for block in dit.blocks:
             block.compile()
     flop = transformer_flop(dit.config, config.size)
-    print(f"\n{config.size[0]}x{config.size[1]}, {dtype}, attention by {dit.kernel}{', compiled' if config.compile else ''}")
-    print(f"floor at {rate / 1e12:.0f} TFLOP/s: prefill {1e3 * flop[0] / rate:.1f} ms, denoise {1e3 * flop[1] / rate:.1f} ms a world")
-    print("\n| codec | worlds | " + " | ".join(f"{s} ms" for s in STAGES) + " | block ms | worlds x blocks/s | peak GiB | session MB |")
+    print(
+        f"\n{config.size[0]}x{config.size[1]}, {dtype}, attention by {dit.kernel}{', compiled' if config.compile else ''}"
+    )
+    prefill, denoise = (1e3 * work / rate for work in flop)
+    print(f"floor a world at {rate / 1e12:.2f} TFLOP/s: prefill {prefill:.1f} ms, denoise {denoise:.1f} ms")
+    print(
+        "\n| codec | worlds | "
+        + " | ".join(f"{s} ms" for s in STAGES)
+        + " | block ms | worlds x blocks/s | peak GiB | session MB |"
+    )
     print("|---|---|" + "---|" * (len(STAGES) + 4))
     for name in config.codecs:
         codec = make_codec(name, config.device, dtype)
@@ -254,8 +265,8 @@ def long_rollout(model: StarModel, scene: NoiseScene, config: Config) -> None:
             used.append(used_bytes(config.device))
     took = time.perf_counter() - began
     print(
-        f"<!-- {config.horizon} blocks in {took:.0f} s: session {sizes[0]:,} then {sizes[-1]:,} bytes; allocated {used[0]:,} then "
-        f"{used[-1]:,} bytes -->",
+        f"\n{config.horizon} blocks in {took:.0f} s: session {sizes[0]:,} bytes at a tenth, {sizes[-1]:,} at the end; "
+        f"allocated {used[0]:,} and {used[-1]:,}",
         flush=True,
     )
 

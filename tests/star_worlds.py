@@ -24,10 +24,19 @@ def tiny_dit(seed: int = 0, **sizes: int) -> Dit:
 
 
 def tiny_codec() -> TaehvCodec:
-    """TAEHV of random weights."""
+    """TAEHV of random weights that keep the signal's size, so that pictures are neither black nor white."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        return TaehvCodec(Taehv().eval().requires_grad_(False))
+        network = Taehv().eval().requires_grad_(False)
+        for layer in network.modules():
+            if isinstance(layer, torch.nn.Conv2d):
+                torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        *_, last = network.decoder
+        assert isinstance(last, torch.nn.Conv2d)
+        assert last.bias is not None
+        last.weight *= 0.05
+        last.bias += 0.5
+    return TaehvCodec(network)
 
 
 def tiny_star(**options: Any) -> StarModel:

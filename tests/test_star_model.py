@@ -58,11 +58,12 @@ def differ(blocks, others):
 
 class TestBlocks:
     def test_shapes_and_types(self, model, room_scene):
-        session, block = begin(model, room_scene)
+        session, first = begin(model, room_scene)
         assert (model.first_frames, model.block_frames) == (9, 12)
-        for block in [block, *go_on(model, room_scene, session, 1)]:
+        for block in [first, *go_on(model, room_scene, session, 1)]:
             assert block.rgb.shape == (2, *SIZE, 3)
             assert block.rgb.dtype == np.uint8
+            assert block.rgb.std() > 10  # a picture of something, or nothing below could fail
             assert block.depth.shape == block.covered.shape == (2, *SIZE)
             assert block.depth.dtype == np.float32
             assert np.isfinite(block.depth).all()
@@ -109,7 +110,9 @@ class TestBlocks:
             made.append(session.previous)
         ends = offline_inputs(model, room_scene, requests, key=0)
         text = model.embed(room_scene.caption)
-        whole = generate_latents(model.dit, ends["ref"], ends["render"], ends["mask"], text, ends["noise"], ends["renoise"])
+        whole = generate_latents(
+            model.dit, ends["ref"], ends["render"], ends["mask"], text, ends["noise"], ends["renoise"]
+        )
         assert float((torch.cat(made, 1) - whole).abs().max()) < 2e-5
 
     def test_wrong_requests_are_named(self, model, room_scene):
@@ -118,9 +121,9 @@ class TestBlocks:
         session, _ = begin(model, room_scene)
         with pytest.raises(ValueError, match="multiple of 12 frames, got 9"):
             model.step([session], [request(room_scene, 0, 9)])
+        beyond = BlockRequest(np.full(12, room_scene.num_frames), np.tile(np.eye(4), (12, 1, 1)), np.array([11]))
         with pytest.raises(IndexError):
-            source = np.full(12, room_scene.num_frames)
-            model.step([session], [BlockRequest(source, np.tile(np.eye(4), (12, 1, 1)), np.array([11]))])
+            model.step([session], [beyond])
         with pytest.raises(ValueError, match=r"multiples of 16, got \(50, 64\): pass render_size=\(48, 64\)"):
             tiny_star(render_size=(50, 64))
 
@@ -143,7 +146,9 @@ def offline_inputs(model, scene, requests, key):
     stream, refs, renders, at = [None, None], [], [], 0
     for r in requests:
         part = slice(at, at + len(r.source))
-        for k, (pieces, frames) in enumerate(((refs, model._frames(session.view, r.source)[None]), (renders, render[:, part]))):
+        for k, (pieces, frames) in enumerate(
+            ((refs, model._frames(session.view, r.source)[None]), (renders, render[:, part]))
+        ):
             latents, stream[k] = model.encoder.encode(frames, stream[k])
             pieces.append(latents)
         at += len(r.source)
@@ -162,9 +167,7 @@ class TestSessions:
     def test_a_batch_of_five_is_five_singles(self, model, room_scene, street_scene):
         scenes, keys = [room_scene, street_scene, room_scene, room_scene, street_scene], [3, 1, 4, 1, 5]
         firsts = [0, 2, 4, 0, 6]
-        sessions, blocks = model.start(
-            scenes, keys, [request(s, f, 9) for s, f in zip(scenes, firsts, strict=True)]
-        )
+        sessions, blocks = model.start(scenes, keys, [request(s, f, 9) for s, f in zip(scenes, firsts, strict=True)])
         nexts = [request(s, f + 9, 12) for s, f in zip(scenes, firsts, strict=True)]
         together = [*blocks, *model.step(sessions, nexts)]
         alone, later = [], []

@@ -97,7 +97,7 @@ class StarModel:
         self.digest = (
             f"{name} {weights_digest(dit)} {encoder.name} {decoder.name} {self.schedule} {latents_per_block} {far}"
         )
-        self.memory = max(encoder.memory, decoder.memory)
+        self.memory = max(encoder.receptive_latents, decoder.receptive_latents)
         self._references = ReferenceStore()
         self._texts: dict[str, Text] = {}
         self._caches: dict[tuple[int, int], KeyValues] = {}
