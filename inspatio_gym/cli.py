@@ -44,6 +44,8 @@ class AnchorConfig:
     """Frames to keep."""
     start: float = 0.0
     """Seconds into the video at which the scene begins."""
+    caption: str = "auto"
+    """What the videos show, in words; "none"; or "auto": by Florence-2 if its weights are present, else none."""
     cache: Path | None = None
     """Folder to keep scenes in and look for them; None is $INSPATIO_GYM_CACHE, else the user's cache folder."""
 
@@ -61,12 +63,15 @@ def anchor_videos(config: AnchorConfig) -> None:
             estimator=config.estimator,
             max_frames=config.max_frames,
             start=config.start,
+            caption=config.caption,
             progress=True,
         )
         height, width = scene.size
         geometry = scene.geometry
         print(f"{scene.name}: {scene.num_frames} frames of {width}x{height} at {scene.fps:g} frames/s")
         print(f"  geometry  {geometry.method}, confidence {geometry.confidence:.2f}: {geometry.reason}")
+        if scene.caption:
+            print(f"  caption   {scene.caption}")
         print(f"  preview   {scene.path / 'preview.jpg'}")
         print(f'  use       gymnasium.make("InSpatio-v0", scene={str(scene.path)!r})')
 
