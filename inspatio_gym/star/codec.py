@@ -12,7 +12,7 @@ Encoder and decoder are chosen apart; both of one model must speak the same late
 last `receptive_latents` latents stand for, coded from no stream, leaves the stream that the whole past would have left.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
 from inspatio_gym.extras import extra
@@ -27,6 +27,10 @@ TEMPORAL = 4
 """Frames a latent lasts, but for the first of a stream, which is one frame."""
 CHANNELS = 16
 """Channels of a latent."""
+
+WORKSPACE = 2**29
+"""Elements of a codec's largest tensor, one gigabyte in bfloat16. What would take more is coded in turns: a block of 12 frames
+of one world at 480x832 fits, and GPU kernels that count in 32 bits end at four times as much."""
 
 Stream: TypeAlias = tuple[Tensor, ...]
 """What a codec remembers of each world: tensors (B, ...). Never written to in place."""
@@ -72,6 +76,18 @@ def stack(streams: Sequence[Stream]) -> Stream:
 def split(stream: Stream, worlds: int) -> list[Stream]:
     """One stream a world, each with memory of its own, so that none keeps the others alive."""
     return [stream] if worlds == 1 else [tuple(part[k : k + 1].clone() for part in stream) for k in range(worlds)]
+
+
+def in_turns(
+    code: Callable[[Tensor, Stream], tuple[Tensor, Stream]], x: Tensor, stream: Stream, elements: int
+) -> tuple[Tensor, Stream]:
+    """`code(x, stream)` on as many worlds at a time as fit; elements: of a world's largest tensor. stream may be ()."""
+    worlds = max(1, WORKSPACE // elements)
+    if len(x) <= worlds:
+        return code(x, stream)
+    parts = zip(*(part.split(worlds) for part in (x, *stream)), strict=True)
+    results = [code(some, tuple(past)) for some, *past in parts]
+    return torch.cat([out for out, _ in results]), stack([past for _, past in results])
 
 
 def nbytes(stream: Stream) -> int:

@@ -13,12 +13,22 @@ Ref: Ollin Boer Bohan, TAEHV (tiny autoencoders for video).
 """
 
 from fractions import Fraction
+from functools import partial
 from math import ceil
 from pathlib import Path
 
 from inspatio_gym.checkpoints.weights import load_strictly, read_weights
 from inspatio_gym.extras import extra
-from inspatio_gym.star.codec import CHANNELS, SPATIAL, TEMPORAL, Stream, check_frames, check_latents, stack
+from inspatio_gym.star.codec import (
+    CHANNELS,
+    SPATIAL,
+    TEMPORAL,
+    WORKSPACE,
+    Stream,
+    check_frames,
+    check_latents,
+    in_turns,
+)
 
 with extra("star"):
     import torch
@@ -27,9 +37,6 @@ with extra("star"):
 
 WIDTH = 64
 """Channels at the full size of a frame, where most of the memory goes."""
-WORKSPACE = 2**29
-"""Elements of the largest tensor, one gigabyte in bfloat16: more worlds than that holds are coded in turn, longer clips in
-pieces. A world's block of 12 frames of 480x832 fits; GPU kernels that count in 32 bits end at four times as much."""
 START_UP = TEMPORAL - 1
 """Frames that the decoder makes before the first one that means something: latent 0 stands for one frame, not four."""
 
@@ -143,7 +150,7 @@ class Taehv(nn.Module):
         check_frames(video[:, :1], None)
         pieces: list[Tensor] = []
         past: Stream = ()
-        for piece in video.split(TEMPORAL * latents_at_once(video), dim=1):
+        for piece in video.split(TEMPORAL * max(1, WORKSPACE // elements(video)), dim=1):
             latents, past = self.encode_steps(hold(piece.to(self.dtype), -piece.shape[1] % TEMPORAL), past)
             pieces.append(latents)
         return torch.cat(pieces, dim=1)
@@ -154,7 +161,7 @@ class Taehv(nn.Module):
         check_latents(latents)
         pieces: list[Tensor] = []
         past: Stream = ()
-        for piece in latents.split(latents_at_once(latents, SPATIAL), dim=1):
+        for piece in latents.split(max(1, WORKSPACE // elements(latents, SPATIAL)), dim=1):
             frames, past = self.decode_steps(piece.to(self.dtype), past)
             pieces.append(frames)
         return torch.cat(pieces, dim=1)[:, START_UP:]
@@ -167,13 +174,13 @@ class Taehv(nn.Module):
         """
         count = frames.shape[1] // TEMPORAL
         kept = Fraction(count - ahead, count)
-        return _by_worlds(self.encoder, frames, past, kept, latents_at_once(frames) // count)
+        return in_turns(partial(_run, self.encoder, kept=kept), frames, past, count * elements(frames))
 
     @torch.no_grad()
     def decode_steps(self, latents: Tensor, past: Stream = ()) -> tuple[Tensor, Stream]:
         """Latents (B, n, 16, h, w) after `past` -> 4 n frames in [0, 1], and the past of what follows them."""
-        worlds = latents_at_once(latents, SPATIAL) // latents.shape[1]
-        frames, past = _by_worlds(self.decoder, latents, past, Fraction(1), worlds)
+        size = latents.shape[1] * elements(latents, SPATIAL)
+        frames, past = in_turns(partial(_run, self.decoder), latents, past, size)
         return frames.clamp_(0, 1), past
 
     def reach(self) -> tuple[int, int]:
@@ -239,21 +246,12 @@ def hold(frames: Tensor, count: int) -> Tensor:
     return torch.cat([frames, frames[:, -1:].expand(-1, count, *[-1] * (frames.ndim - 2))], dim=1)
 
 
-def latents_at_once(x: Tensor, scale: int = 1) -> int:
-    """How many latents of images (..., H, W), of frames `scale` times as high and wide, fit into the workspace."""
-    return max(1, WORKSPACE // (TEMPORAL * WIDTH * x.shape[-2] * x.shape[-1] * scale**2))
+def elements(x: Tensor, scale: int = 1) -> int:
+    """Of the network's largest tensor, for one latent of images (..., H, W) whose frames are `scale` times as large."""
+    return TEMPORAL * WIDTH * x.shape[-2] * x.shape[-1] * scale**2
 
 
-def _by_worlds(layers: nn.Sequential, x: Tensor, past: Stream, kept: Fraction, worlds: int) -> tuple[Tensor, Stream]:
-    """`_run` on so many worlds at a time, one at least."""
-    if len(x) <= max(1, worlds):
-        return _run(layers, x, past, kept)
-    parts = zip(*(part.split(max(1, worlds)) for part in (x, *past)), strict=True)
-    results = [_run(layers, x, tuple(past), kept) for x, *past in parts]
-    return torch.cat([x for x, _ in results]), stack([past for _, past in results])
-
-
-def _run(layers: nn.Sequential, x: Tensor, past: Stream, kept: Fraction) -> tuple[Tensor, Stream]:
+def _run(layers: nn.Sequential, x: Tensor, past: Stream, kept: Fraction = Fraction(1)) -> tuple[Tensor, Stream]:
     """x (B, T, C, H, W) through the layers -> (B, T', C', H', W'), and each MemBlock's last input of the `kept` part of
     time (from the beginning)."""
     worlds, memories, remembered = len(x), iter(past), []
