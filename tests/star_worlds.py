@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from inspatio_gym.star.attention import choose
 from inspatio_gym.star.dit import Dit, DitConfig
 from inspatio_gym.star.model import StarModel
 from inspatio_gym.star.taehv import Taehv, TaehvCodec
@@ -39,12 +40,14 @@ def tiny_codec() -> TaehvCodec:
     return TaehvCodec(network)
 
 
-def tiny_star(**options: Any) -> StarModel:
+def tiny_star(device: str = "cpu", dtype: torch.dtype = torch.float32, **options: Any) -> StarModel:
     """A whole world model of random weights; its prompts are noise that depends on their words."""
-    codec = tiny_codec()
+    codec, dit = tiny_codec(), tiny_dit().to(device, dtype)
+    codec.network.to(device, dtype)
+    dit.kernel = choose(device, dtype, "sdpa")
 
     def embed(text: str) -> torch.Tensor:
         generator = torch.Generator().manual_seed(len(text))
         return torch.randn(1, 5, TINY["text_dim"], generator=generator)
 
-    return StarModel(tiny_dit(), codec, codec, embed, **{"render_size": SIZE, **options})
+    return StarModel(dit, codec, codec, embed, **{"render_size": SIZE, **options})
