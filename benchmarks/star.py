@@ -281,16 +281,12 @@ def precision(config: Config) -> None:
         dit = wide.to(dtype)
         dit.kernel = choose(config.device, dtype, config.attention if dtype == torch.bfloat16 else None)
         model = StarModel(dit, codec, codec, lambda text: torch.zeros(1, 16, 4096), render_size=config.size)
-        (session,), (block,) = model.start([scene], [0], [request(scene, 0, model.first_frames)])
+        (session,), _ = model.start([scene], [0], [request(scene, 0, model.first_frames)])
         assert session.previous is not None
-        results.append((session.previous.double().cpu(), block.rgb.astype(float)))
-    (latents, rgb), (rounded, rounded_rgb) = results
+        results.append(session.previous.double().cpu())
+    latents, rounded = results
     relative = float((rounded - latents).norm() / latents.norm())
-    off = np.abs(rounded_rgb - rgb)
-    print(
-        f"\nbfloat16 against float32, one block: latents differ by {100 * relative:.2f}% (relative 2-norm), the observed frame "
-        f"by {off.mean():.2f} of 255 on average, {np.quantile(off, 0.99):.0f} at the 99th percentile"
-    )
+    print(f"\nbfloat16 against float32, one block: latents differ by {100 * relative:.2f}% (relative 2-norm)")
 
 
 def main(config: Config) -> None:

@@ -97,17 +97,19 @@ class ModelEntry:
 
     home: module:callable, imported when asked for and called as callable(render_size=, device=, **options).
     render_size: (height, width) it was made for; None takes whatever is observed.
-    checkpoint: name of the weights it needs, None for none.
+    checkpoints: names of the weights it cannot do without.
     """
 
     home: str
     render_size: Size | None = None
-    checkpoint: str | None = None
+    checkpoints: tuple[str, ...] = ()
 
 
+WAN = "wan2.1-diffusers"
+"""The checkpoint of the text encoder and the VAE of every released model."""
 MODELS = {
-    "inspatio-1.5-1.3b": ModelEntry("inspatio_gym.star.release:load_v1_5", (480, 832), "inspatio-1.5-1.3b"),
-    "inspatio-1.3b": ModelEntry("inspatio_gym.star.release:load_v1", (480, 832), "inspatio-1.3b"),
+    "inspatio-1.5-1.3b": ModelEntry("inspatio_gym.star.release:load_v1_5", (480, 832), ("inspatio-1.5-1.3b", WAN)),
+    "inspatio-1.3b": ModelEntry("inspatio_gym.star.release:load_v1", (480, 832), ("inspatio-1.3b", WAN)),
     "warp": ModelEntry("inspatio_gym.warp:WarpModel"),
     "fake": ModelEntry("inspatio_gym.fake:FakeWorld"),
 }
@@ -149,5 +151,5 @@ def best_model(device: str) -> str:
     return next(
         name
         for name, entry in MODELS.items()
-        if entry.checkpoint is None or (device.startswith("cuda") and present(entry.checkpoint))
+        if not entry.checkpoints or (device.startswith("cuda") and all(map(present, entry.checkpoints)))
     )

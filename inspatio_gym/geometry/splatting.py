@@ -55,7 +55,7 @@ def splat(
     weights, 0 in holes. Raises ValueError for wrong shapes or an unknown normaliser, TypeError for integer tensors.
     """
     _check(frames, depth, source_c2w, target_c2w, intrinsics, normalizer)
-    count, _, height, width = frames.shape
+    height, width = frames.shape[2:]
     x, y, z = _project(depth, source_c2w, target_c2w, intrinsics)
     valid = _valid(x, y, z, depth)
 
@@ -72,7 +72,7 @@ def splat(
     carried.append(torch.ones_like(frames[:, :1]).flatten(2))
     values = torch.cat(carried, 1)  # (F, 3 or 4, then the weight itself, H * W)
 
-    canvas = values.new_zeros(count, values.shape[1], (height + 2) * (width + 2))
+    canvas = _canvas(values, (height + 2) * (width + 2))
     x, y = (torch.where(valid, c, 0) + 1 for c in (x, y))  # into the bordered image
     columns = _neighbours(x, width + 1)
     rows = _neighbours(y, height + 1)
@@ -128,14 +128,23 @@ def _neighbours(coordinate: Tensor, last: int) -> list[tuple[Tensor, Tensor]]:
     return pair
 
 
+def _canvas(values: Tensor, pixels: int) -> Tensor:
+    """Zeros (F, C, pixels) for values (F, C, P), laid out in memory as `_accumulate` walks them."""
+    count, channels, _ = values.shape
+    if values.device.type == "cpu":
+        return values.new_zeros(count, channels, pixels)
+    return values.new_zeros(count, pixels, channels).transpose(1, 2)
+
+
 def _accumulate(canvas: Tensor, index: Tensor, values: Tensor) -> None:
     """canvas[f, c, index[f, p]] += values[f, c, p], in a fixed order; canvas (F, C, pixels), index (F, P)."""
     if canvas.device.type == "cpu":
         canvas.scatter_add_(2, index[:, None].expand_as(values), values)
         return
     count, channels, pixels = canvas.shape
-    rows = torch.arange(count * channels, device=canvas.device).view(count, channels, 1) * pixels
-    canvas.view(-1).index_put_(((rows + index[:, None]).flatten(),), values.flatten(), accumulate=True)
+    index = index + torch.arange(count, device=canvas.device)[:, None] * pixels
+    rows = values.transpose(1, 2).reshape(-1, channels)
+    canvas.transpose(1, 2).view(-1, channels).index_put_((index.flatten(),), rows, accumulate=True)
 
 
 def _check(

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
 VARIABLE = "INSPATIO_GYM_ATTENTION"
-TRIAL = (1, 1024, 2048, 12)  # worlds, queries, keys, heads of the trial: a twentieth of a full-size block
+TRIAL = (1, 4096, 8192, 12)  # worlds, queries, keys, heads of the trial: half a full-size block
 
 
 def sdpa(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ Ref: Wan team, "Wan: Open and Advanced Large-Scale Video Generative Models"; Pee
 with Transformers".
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -231,8 +231,8 @@ class Dit(nn.Module):
             )
         padded = functional.pad(prompt_embeds, (0, 0, 0, self.config.text_len - length))
         text = self.text_embedding(padded.to(self.device, self.dtype))
-        attentions = [block.cross_attn for block in self.blocks]
-        return Text(torch.stack([a.keys(text) for a in attentions]), torch.stack([a.values(text) for a in attentions]))
+        readers = [block.cross_attn for block in self._layers()]
+        return Text(torch.stack([r.keys(text) for r in readers]), torch.stack([r.values(text) for r in readers]))
 
     def prefill(
         self, context: Tensor, text: Text, cache: KeyValues | None = None, block_frames: int | None = None
@@ -254,7 +254,7 @@ class Dit(nn.Module):
         turn = angles(grid, 0, self.config.head_dim, self.device)
         text = text.expand(batch)
         last = len(self.blocks) - 1
-        for layer, block in enumerate(self.blocks):
+        for layer, block in enumerate(self._layers()):
             keys, values = cache.keys[layer], cache.values[layer]
             if layer == last:  # nobody asks what comes out of it
                 block.remember(x, modulation, turn, keys, values, 0)
@@ -283,7 +283,7 @@ class Dit(nn.Module):
         time, modulation = self._time(timestep.to(self.device))
         turn = angles(grid, DENOISE_FRAME, self.config.head_dim, self.device)
         text = text.expand(batch)
-        for layer, block in enumerate(self.blocks):
+        for layer, block in enumerate(self._layers()):
             x = block(
                 x, modulation, turn, cache.keys[layer], cache.values[layer], cache.length, text.keys[layer],
                 text.values[layer], self.kernel,
@@ -294,6 +294,11 @@ class Dit(nn.Module):
             .permute(0, 1, 6, 2, 4, 3, 5)
             .reshape(batch, frames, self.config.out_dim, height, width)
         )
+
+    def _layers(self) -> Iterator[DitBlock]:
+        for block in self.blocks:
+            assert isinstance(block, DitBlock)
+            yield block
 
     def _grid(self, latents: Tensor) -> tuple[int, int, int]:
         frames, height, width = latents.shape[1], *latents.shape[3:]

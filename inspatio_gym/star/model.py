@@ -43,6 +43,8 @@ with extra("star"):
 
 MULTIPLE = SPATIAL * PATCH[1]
 """Pixels that height and width must be multiples of: a token's."""
+FULL = 16_384
+"""Tokens that keep a large GPU busy: more in one call of the transformer take as much longer as they are more."""
 KEPT_PROMPTS = 8
 
 Stage = Callable[[str], Any]
@@ -54,7 +56,8 @@ class StarModel:
 
     dit: the transformer. encoder, decoder: the codec's ends. embed: a prompt's embeddings (1, L, text_dim).
     render_size: (height, width), multiples of 16. latents_per_block: t. prompt: shown instead of the scene's caption.
-    max_batch: worlds in one call of the networks, 1 on the CPU; memory grows with it. far: None normalises the splat's
+    max_batch: worlds in one call of the networks, always 1 on the CPU; memory grows with it, and None takes as many as
+    fill a GPU. far: None normalises the splat's
     depth weights by each frame's farthest point; a number, log(1 + depth), is used for every frame instead.
     """
 
@@ -70,7 +73,7 @@ class StarModel:
         latents_per_block: int = 3,
         schedule: Schedule | None = None,
         prompt: str | None = None,
-        max_batch: int = 4,
+        max_batch: int | None = None,
         far: float | None = None,
     ):
         if min(render_size) < MULTIPLE or any(side % MULTIPLE for side in render_size):
@@ -78,6 +81,10 @@ class StarModel:
             raise ValueError(
                 f"expected a render size of multiples of {MULTIPLE}, got {tuple(render_size)}: pass render_size={nearest}"
             )
+        tokens = (
+            render_size[0] * render_size[1] // MULTIPLE**2 * 3 * latents_per_block
+        )  # of two parts context, one block
+        max_batch = max(1, FULL // tokens) if max_batch is None else max_batch
         if latents_per_block < 1 or max_batch < 1:
             raise ValueError(
                 f"expected latents_per_block and max_batch of at least 1, got {latents_per_block} and {max_batch}"
@@ -157,8 +164,8 @@ class StarModel:
         condition = torch.cat((mask_latents(mask[:, :, 0] * 2 - 1, first), latents.float()), 2)
         self.listen("prefill")
         text = self._text(sessions)
-        previous = [] if first else [torch.cat([s.previous.to(self.device) for s in sessions])]
-        context = torch.cat((reference.float(), *previous), 1)
+        previous = [session.previous.to(self.device) for session in sessions if session.previous is not None]
+        context = torch.cat((reference.float(), torch.cat(previous)), 1) if previous else reference.float()
         cache = self._caches.get((worlds, context.shape[1]))
         cache = self.dit.prefill(context, text, cache, self.latents_per_block)
         self._caches = {(worlds, context.shape[1]): cache}
@@ -184,17 +191,23 @@ class StarModel:
         self, sessions: Sequence[StarSession], requests: Sequence[BlockRequest]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Renders (B, F, 3, H, W) in [-1, 1], masks and depths (B, F, 1, H, W) in the target cameras."""
-        shown = [self._frames(s.view, r.source) for s, r in zip(sessions, requests, strict=True)]
-        depth = [np.stack([s.view.depth(int(i)) for i in r.source]) for s, r in zip(sessions, requests, strict=True)]
-        cameras = (
-            np.concatenate([s.view.c2w[r.source] for s, r in zip(sessions, requests, strict=True)]),
-            np.concatenate([r.c2w for r in requests]),
-            np.concatenate([s.view.intrinsics[r.source] for s, r in zip(sessions, requests, strict=True)]),
+        pairs = list(zip(sessions, requests, strict=True))
+        frames = torch.cat([self._frames(s.view, r.source) for s, r in pairs])
+        depth = np.stack([s.view.depth(int(i)) for s, r in pairs for i in r.source])
+        source_c2w, target_c2w, intrinsics = (
+            torch.from_numpy(np.concatenate(cameras)).to(self.device)
+            for cameras in (
+                [s.view.c2w[r.source] for s, r in pairs],
+                [r.c2w for _, r in pairs],
+                [s.view.intrinsics[r.source] for s, r in pairs],
+            )
         )
         parts = splat(
-            torch.cat(shown),
-            torch.from_numpy(np.concatenate(depth)[:, None]).to(self.device),
-            *(torch.from_numpy(np.ascontiguousarray(c)).to(self.device) for c in cameras),
+            frames,
+            torch.from_numpy(depth[:, None]).to(self.device),
+            source_c2w,
+            target_c2w,
+            intrinsics,
             normalizer="frame" if self.far is None else self.far,
             return_depth=True,
         )

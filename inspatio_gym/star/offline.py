@@ -37,14 +37,9 @@ def load_dit(
     """
     file = weight_file(Path(path))
     weights = {released_name(name): tensor for name, tensor in read_weights(file).items()}
-    if isinstance(config, str | Path):
-        config = json.loads(Path(config).read_text(encoding="utf-8"))
-    if config is None:
-        config = infer_config(weights, file)
-    elif not isinstance(config, DitConfig):
-        config = DitConfig.of(config)
+    sizes = infer_config(weights, file) if config is None else read_config(config)
     with torch.device("meta"):
-        dit = Dit(config, choose(device, dtype, attention, config.head_dim))
+        dit = Dit(sizes, choose(device, dtype, attention, sizes.head_dim))
     load_strictly(dit, weights, file)
     return dit.to(device, dtype).eval().requires_grad_(False)
 
@@ -64,6 +59,16 @@ def weight_file(path: Path) -> Path:
 def released_name(name: str) -> str:
     """A parameter's name without what wrappers of training put around it."""
     return name.replace("_fsdp_wrapped_module.", "").removeprefix("model.")
+
+
+def read_config(config: Mapping[str, Any] | str | Path | DitConfig) -> DitConfig:
+    """Sizes from a mapping or a JSON file. Raises OSError or ValueError for a file that is none."""
+    if isinstance(config, DitConfig):
+        return config
+    if isinstance(config, str | Path):
+        config = json.loads(Path(config).read_text(encoding="utf-8"))
+    assert isinstance(config, Mapping)
+    return DitConfig.of(config)
 
 
 def infer_config(weights: Mapping[str, Tensor], file: Path) -> DitConfig:

@@ -18,6 +18,7 @@ from inspatio_gym.star.model import StarModel
 from inspatio_gym.star.offline import load_dit
 from inspatio_gym.star.text import embed
 from inspatio_gym.types import Size
+from inspatio_gym.world import WAN
 
 with extra("star"):
     import torch
@@ -26,7 +27,6 @@ with extra("star"):
 logger = logging.getLogger(__name__)
 
 Codec = Literal["auto", "taehv", "vae"]
-WAN = "wan2.1-diffusers"
 
 
 def load_release(
@@ -40,7 +40,7 @@ def load_release(
     attention: str | None = None,
     compile: bool = False,
     prompt: str | None = None,
-    max_batch: int = 4,
+    max_batch: int | None = None,
     far: float | None = None,
 ) -> StarModel:
     """Load the released model `name`; see `StarModel` for render_size, prompt, max_batch and far.

@@ -62,21 +62,27 @@ class StarSession:
     @property
     def nbytes(self) -> int:
         """Bytes of its tensors; reference streams may be shared with sessions that saw the same frames."""
-        streams = sum(nbytes(getattr(self, name)) for name in STREAMS if getattr(self, name) is not None)
-        return streams + sum(0 if t is None else t.nbytes for t in (self.previous, self.past and self.past.latents))
+        streams = sum(nbytes(stream) for stream in self.streams.values() if stream is not None)
+        latents = (self.previous, None if self.past is None else self.past.latents)
+        return streams + sum(0 if tensor is None else tensor.nbytes for tensor in latents)
+
+    @property
+    def streams(self) -> dict[str, Stream | None]:
+        return {name: getattr(self, name) for name in STREAMS}
 
     def fork(self) -> "StarSession":
         return replace(self)
 
     def to(self, device: torch.device | str) -> "StarSession":
         """The same session with its tensors on `device`; a model takes it back from wherever it is."""
-
-        def move(value: Any) -> Any:
-            return None if value is None else value.to(device)
-
-        past = self.past and replace(self.past, latents=move(self.past.latents))
-        streams = {name: getattr(self, name) and tuple(map(move, getattr(self, name))) for name in STREAMS}
-        return replace(self, previous=move(self.previous), past=past, **streams)
+        twin = self.fork()
+        if self.previous is not None:
+            twin.previous = self.previous.to(device)
+        if self.past is not None:
+            twin.past = replace(self.past, latents=self.past.latents.to(device))
+        for name, stream in self.streams.items():
+            setattr(twin, name, stream and tuple(part.to(device) for part in stream))
+        return twin
 
     def snapshot(self, light: bool = False) -> dict[str, Any]:
         """Arrays and numbers; see the module's docstring for what a light one leaves out."""
@@ -87,8 +93,8 @@ class StarSession:
         record["past.source"], record["past.c2w"] = self.past.source.copy(), self.past.c2w.copy()
         record["past.latents"] = _array(self.past.latents)
         if not light:
-            for name in STREAMS:
-                for k, part in enumerate(getattr(self, name)):
+            for name, stream in self.streams.items():
+                for k, part in enumerate(stream or ()):
                     record[f"{name}.{k}"] = _array(part)
         return record
 
