@@ -1,6 +1,7 @@
 """Anchoring: a video in, a `Scene` out, found in the cache the next time.
 
     decode    the frames at working size go straight into the scene's own file; of several shots the longest stays
+    caption   words for what it shows, if somebody wants them
     geometry  an estimator looks at that file and yields cameras
     depth     and, one by one, depth maps, which go straight to disk
 
@@ -24,7 +25,8 @@ from tqdm import tqdm
 
 from inspatio_gym.scenes import estimate as estimators
 from inspatio_gym.scenes.cache import cache_root, explained, partial_folder, scene_key
-from inspatio_gym.scenes.decode import MIN_FRAMES, Video, content_hash, frames, probe
+from inspatio_gym.scenes.caption import plan
+from inspatio_gym.scenes.decode import MIN_FRAMES, Clip, Video, content_hash, frames, probe
 from inspatio_gym.scenes.errors import GeometryWarning, SceneError, VideoError
 from inspatio_gym.scenes.scene import Scene
 from inspatio_gym.scenes.shots import split_shots
@@ -47,13 +49,15 @@ def anchor(
     estimator: str = "auto",
     max_frames: int = 300,
     start: float = 0.0,
+    caption: str = "auto",
     progress: bool = False,
 ) -> Scene:
     """Turn `video` (any file that FFmpeg reads) into a Scene, or find the one made of it before.
 
     cache: folder of scenes, by default `$INSPATIO_GYM_CACHE` or the user's cache. estimator: a name out of
     `inspatio_gym.scenes.estimate.ESTIMATORS`, or "auto". max_frames: how many frames to keep, from `start` seconds into
-    the video on. progress: show a bar, if stderr is a terminal.
+    the video on. caption: what the video shows, in words, or "none", or "auto" for those of Florence-2 where its weights
+    are present and otherwise none. progress: show a bar, if stderr is a terminal.
 
     Raises VideoError for what is no video or cannot become a world, CacheError where nothing can be stored, ValueError
     for options out of range. Warns with GeometryWarning if depth and cameras are an assumption.
@@ -63,7 +67,8 @@ def anchor(
     if not 0 <= start < float("inf"):
         raise ValueError(f"expected start in seconds, 0 or more, got {start}")
     video = Path(video).expanduser()
-    options = {"estimator": estimator, "max_frames": max_frames, "start": float(start)}
+    option, describe = plan(caption)
+    options = {"estimator": estimator, "max_frames": max_frames, "start": float(start), **option}
     content = content_hash(video)
     key = scene_key(content, {**options, "estimator_version": estimators.VERSION})
     target = (Path(cache) if cache is not None else cache_root()) / key
@@ -71,19 +76,24 @@ def anchor(
     if scene is None:
         with Stages(show=progress and sys.stderr.isatty()) as stages:
             try:
-                scene = _anchor_into(target, video, content, options, stages)
+                scene = _anchor_into(target, video, content, options, describe, stages)
             except FileExistsError:  # another process has been faster
                 scene = Scene.load(target)
     _warn_of_assumptions(scene)
     return scene
 
 
-def _anchor_into(target: Path, path: Path, content: str, options: dict[str, Any], progress: Progress) -> Scene:
+def _anchor_into(
+    target: Path, path: Path, content: str, options: dict[str, Any], describe: Callable[[Clip], str], progress: Progress
+) -> Scene:
     estimate = _estimator(options["estimator"])
     video = probe(path, max_frames=options["max_frames"], start=options["start"])
     with SceneWriter(target, fps=video.timing.fps, size=video.size, name=path.stem) as writer:
         excerpt = _copy_frames(video, options["max_frames"], writer, progress)
         clip = writer.clip()
+        progress("caption", 0.0)
+        writer.caption = describe(clip)
+        progress("caption", 1.0)
         estimated = estimate(clip, progress=progress)
         for i, (depth, moving) in enumerate(estimated.depth_maps):
             writer.write_depth(depth, moving)

@@ -25,6 +25,7 @@ FLOORS = {
     "inspatio_gym.fake": 3,
     "inspatio_gym.warp": 3,
     "inspatio_gym.layers": 3,
+    "inspatio_gym.star": 3,
     "inspatio_gym.envs": 4,
     "inspatio_gym.agents": 5,
     "inspatio_gym.bench": 5,

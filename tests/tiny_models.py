@@ -1,0 +1,84 @@
+"""Tiny random networks, saved in the file layouts of the public repositories that the adapters read."""
+
+import json
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from transformers import (
+    BartConfig,
+    CLIPImageProcessor,
+    Florence2Config,
+    Florence2ForConditionalGeneration,
+    Florence2Processor,
+    PreTrainedTokenizerFast,
+    UMT5Config,
+    UMT5EncoderModel,
+)
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz.,&<>"
+
+
+def text_encoder(folder: Path, *, text_dim: int = 16) -> Path:
+    """A diffusers folder with `text_encoder/` (umT5) and `tokenizer/` (a unigram model that normalises to NFKC)."""
+    torch.manual_seed(0)
+    pieces = ["<pad>", "</s>", "<s>", "<unk>", "▁", *LETTERS, "▁a", "▁street"]
+    tokenizer = Tokenizer(models.Unigram([(piece, -float(i < 36)) for i, piece in enumerate(pieces)], unk_id=3))
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    tokenizer.enable_padding(length=9)  # a file may hold habits of its own
+    (folder / "tokenizer").mkdir(parents=True)
+    tokenizer.save(str(folder / "tokenizer" / "tokenizer.json"))
+    config = {"tokenizer_class": "T5Tokenizer", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    (folder / "tokenizer" / "tokenizer_config.json").write_text(json.dumps(config))
+    sizes = UMT5Config(
+        vocab_size=len(pieces),
+        d_model=text_dim,
+        d_kv=4,
+        num_heads=4,
+        d_ff=32,
+        num_layers=2,
+        relative_attention_num_buckets=8,
+    )
+    UMT5EncoderModel(sizes).save_pretrained(folder / "text_encoder", max_shard_size="3kB")
+    return folder
+
+
+def florence(folder: Path) -> Path:
+    """A captioner of 64 x 64 pixels that knows bytes and says whatever comes."""
+    torch.manual_seed(0)
+    pieces = ["<s>", "<pad>", "</s>", "<unk>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    letters = Tokenizer(models.BPE({piece: i for i, piece in enumerate(pieces)}, merges=[]))
+    letters.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    letters.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=letters,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        extra_special_tokens={"image_token": "<image>"},
+    )
+    pictures = CLIPImageProcessor(size={"height": 64, "width": 64}, do_center_crop=False)
+    pictures.image_seq_length = 64 + 1
+    Florence2Processor(image_processor=pictures, tokenizer=tokenizer).save_pretrained(folder)
+    pictures.save_pretrained(folder)
+    vision = {
+        "depths": (1, 1), "patch_size": (7, 3), "patch_stride": (4, 2), "patch_padding": (3, 1),
+        "patch_prenorm": (False, True), "embed_dim": (8, 16), "num_heads": (2, 2), "num_groups": (2, 2),
+        "window_size": 4, "projection_dim": 16,
+    }  # fmt: skip
+    words = BartConfig(
+        vocab_size=len(tokenizer), d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, max_position_embeddings=300, init_std=1.0,
+        bos_token_id=0, pad_token_id=1, eos_token_id=2, decoder_start_token_id=2, forced_eos_token_id=2,
+    )  # fmt: skip
+    sizes = Florence2Config(
+        image_token_id=tokenizer.image_token_id,
+        vision_config={"model_type": "florence_vision", **vision},
+        text_config=words.to_dict(),
+    )
+    Florence2ForConditionalGeneration(sizes).save_pretrained(folder)
+    return folder
