@@ -258,6 +258,23 @@ def test_taehv_keeps_real_frames_alone(taehv):
     close(third[:, :2], truth[:, 6:8])
 
 
+def test_taehv_reaches_no_further_than_it_says_and_no_less(taehv_file):
+    """In double precision, where the faint trace of the oldest latent shows."""
+    codec = TaehvCodec(Taehv.load(taehv_file, dtype=torch.float64))
+    encoder, decoder = codec.network.reach()
+    assert codec.receptive_latents == encoder + 1
+    pixels, codes = frames(4 * encoder + 17, size=(16, 16)).double(), latents(decoder + 4, size=(16, 16)).double()
+
+    def error(function, whole, part):
+        (_, true), (_, rebuilt) = function(whole, None), function(part, None)
+        return max((part - wanted).abs().max() for part, wanted in zip(rebuilt, true, strict=True))
+
+    assert error(codec.encode, pixels, pixels[:, -(4 * encoder + 1) :]) < 1e-12
+    assert error(codec.encode, pixels, pixels[:, -(4 * encoder - 3) :]) > 1e-9
+    assert error(codec.decode, codes, codes[:, -decoder:]) < 1e-12
+    assert error(codec.decode, codes, codes[:, 1 - decoder :]) > 1e-9
+
+
 @pytest.mark.parametrize("count", [1, 4, 5, 11])
 def test_taehv_holds_the_last_frame_of_a_clip(taehv, count):
     clip = frames(count) / 2 + 0.5

@@ -16,7 +16,7 @@ from fractions import Fraction
 from functools import partial
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from inspatio_gym.checkpoints.weights import load_strictly, read_weights
 from inspatio_gym.extras import extra
@@ -27,21 +27,19 @@ with extra("star"):
     import torch.nn.functional as F
     from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from diffusers import AutoencoderKLWan
-
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 
 
 class WanVae:
-    """Both ends of the codec protocol. Sessions share it: nothing of a stream stays behind in the network.
+    """Both ends of the codec protocol. Sessions share it: nothing of a stream stays behind in the network, which is diffusers'
+    `AutoencoderKLWan`.
 
     Its memory is long: 39 latents for the released size, 29 of them to encode.
     """
 
     name = "wan-vae"
 
-    def __init__(self, network: "AutoencoderKLWan") -> None:
+    def __init__(self, network: Any) -> None:
         self.network = network.requires_grad_(False).eval()
         self._mean, self._std = (
             torch.tensor(values, device=network.device).view(CHANNELS, 1, 1)
@@ -94,7 +92,7 @@ class WanVae:
         return frames.transpose(1, 2).clamp_(-1, 1), stream
 
     def _elements(self, x: Tensor) -> int:
-        """Of the network's largest tensor, for frames of a size: two frames' worth of channels where one is upsampled."""
+        """Of the network's largest tensor, a latent's frames of this size with twice the base width."""
         return TEMPORAL * 2 * self.network.config.base_dim * x.shape[-2] * x.shape[-1]
 
 
@@ -121,7 +119,7 @@ def _through(network: nn.Module, pieces: Sequence[int], x: Tensor, past: Stream)
     """x (B, C, T, h, w) through encoder or decoder, so many steps at a time, after `past` (() at the beginning)."""
     convolutions, outputs = _over_time(network), []
     for piece in x.split(pieces, dim=2):
-        caches = list(past) or [None] * len(convolutions)
+        caches: list[Any] = list(past) or [None] * len(convolutions)
         outputs.append(network(piece, feat_cache=caches, feat_idx=[0]))
         settled: list[Tensor] = []
         for convolution, cache in zip(convolutions.values(), caches, strict=True):
