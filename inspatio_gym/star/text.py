@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from inspatio_gym.checkpoints.locate import expect_diffusers_folder
 from inspatio_gym.checkpoints.pretrained import load_pretrained, require_files
 from inspatio_gym.extras import extra
 from inspatio_gym.files import written_whole
@@ -58,12 +59,11 @@ class TextEncoder:
         with extra("star"):
             from tokenizers import Tokenizer
             from transformers import UMT5EncoderModel
-        folder = Path(folder)
-        require_files(folder, "tokenizer/tokenizer.json", "text_encoder/config.json")
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer" / "tokenizer.json"))
+        tokenizer = Tokenizer.from_file(str(expect_diffusers_folder(folder, "tokenizer") / "tokenizer.json"))
         tokenizer.no_padding()
         tokenizer.enable_truncation(text_len)
-        network = load_pretrained(UMT5EncoderModel, folder / "text_encoder", device=device, dtype=dtype)
+        weights = expect_diffusers_folder(folder, "text_encoder")
+        network = load_pretrained(UMT5EncoderModel, weights, device=device, dtype=dtype)
         return cls(network, tokenizer, text_len)
 
     def encode(self, prompts: Sequence[str]) -> Tensor:
@@ -101,21 +101,23 @@ def embed(
     """
     folder = Path(folder)
     digest = encoder_digest(folder)
-    found = {prompt: find_embedding(digest, prompt, dtype, text_len) for prompt in prompts}
-    if missing := [prompt for prompt, embedding in found.items() if embedding is None]:
-        encoder = TextEncoder.load(folder, device, dtype, text_len)
-        for prompt in missing:
-            found[prompt] = encoder.encode_one(prompt)
+    found, encoder = {}, None
+    for prompt in dict.fromkeys(prompts):
+        embedding = find_embedding(digest, prompt, dtype, text_len)
+        if embedding is None:
+            encoder = encoder or TextEncoder.load(folder, device, dtype, text_len)
+            embedding = encoder.encode_one(prompt)
             logger.info("encoded prompt %r", prompt[:60])
-            store_embedding(digest, prompt, text_len, found[prompt])
-    return torch.stack([padded(found[prompt].to(device), text_len) for prompt in prompts])
+            store_embedding(digest, prompt, text_len, embedding)
+        found[prompt] = padded(embedding.to(device), text_len)
+    return torch.stack([found[prompt] for prompt in prompts])
 
 
 def encoder_digest(folder: Path) -> str:
     """Hash of the encoder in `folder`: 32 hex digits of its weights (samples of large files), sizes and tokenizer."""
-    require_files(folder, "tokenizer/tokenizer.json", "text_encoder/config.json", "text_encoder/*.safetensors")
-    files = [folder / "tokenizer" / "tokenizer.json", folder / "text_encoder" / "config.json"]
-    files += sorted((folder / "text_encoder").glob("*.safetensors"))
+    tokenizer, encoder = (expect_diffusers_folder(folder, name) for name in ("tokenizer", "text_encoder"))
+    require_files(encoder, "*.safetensors")
+    files = [tokenizer / "tokenizer.json", encoder / "config.json", *sorted(encoder.glob("*.safetensors"))]
     return _hash([(file.name, hash_of(file, samples=True)) for file in files])
 
 

@@ -18,6 +18,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from inspatio_gym.checkpoints.locate import expect_diffusers_folder
 from inspatio_gym.checkpoints.weights import load_strictly, read_weights
 from inspatio_gym.extras import extra
 from inspatio_gym.star.codec import CHANNELS, SPATIAL, TEMPORAL, Stream, check_frames, check_latents, in_turns
@@ -55,8 +56,7 @@ class WanVae:
         Raises FileNotFoundError for a missing file, ValueError for a configuration that is not the Wan VAE's, and
         WeightsError (a ValueError) for weights that cannot be read or do not fit.
         """
-        folder = Path(folder)
-        folder = folder if (folder / CONFIG).is_file() else folder / "vae"
+        folder = expect_diffusers_folder(folder, "vae")
         config, path = read_config(folder / CONFIG), folder / WEIGHTS
         with extra("star"):
             from diffusers import AutoencoderKLWan
@@ -97,11 +97,7 @@ class WanVae:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The configuration of a VAE. Raises FileNotFoundError if there is none, ValueError if it is not the Wan VAE's."""
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"expected the VAE's configuration at {path}, which is not there: pass the folder that holds vae/{CONFIG}"
-        )
+    """The configuration of a VAE. Raises ValueError if it is not the Wan VAE's."""
     try:
         config = json.loads(path.read_text())
         scale = (2 ** (len(config["dim_mult"]) - 1), 2 ** sum(config["temperal_downsample"]), config["z_dim"])
