@@ -1,22 +1,15 @@
-"""Where weights live: `$INSPATIO_GYM_CHECKPOINTS`, else `./checkpoints` of a source tree, else the user's cache.
+"""Weights: which there are, where they live, how they come here, and whether they arrived whole.
 
-No world model that needs weights ships yet; the folder's address is fixed here so that everything later looks in one
-place; `inspatio-gym doctor` says which place that is.
+    registry    what can be had, from where, under which licence          CHECKPOINTS
+    locate      where a checkpoint is on this machine                     locate("inspatio-1.3b") -> Path
+    weights     the tensors in a file, loaded strictly                    read_weights, load_strictly
+    verify      what is missing, cut off or not what it should be         problems
+    command     `inspatio-gym checkpoints list | download | verify | path`
+
+Nothing here downloads but the command: loading a model never reaches for the network.
 """
 
-import os
-from pathlib import Path
+from inspatio_gym.checkpoints.locate import WeightsNotFound, checkpoint_folder, locate, present
+from inspatio_gym.checkpoints.registry import CHECKPOINTS, Checkpoint
 
-import platformdirs
-
-import inspatio_gym
-
-
-def checkpoint_folder() -> Path:
-    """The folder that weights are read from; it need not exist yet."""
-    if chosen := os.environ.get("INSPATIO_GYM_CHECKPOINTS"):
-        return Path(chosen).expanduser()
-    for root in inspatio_gym.__path__[1:]:
-        if (Path(root) / "pyproject.toml").is_file():
-            return Path(root) / "checkpoints"
-    return platformdirs.user_cache_path("inspatio-gym") / "checkpoints"
+__all__ = ["CHECKPOINTS", "Checkpoint", "WeightsNotFound", "checkpoint_folder", "locate", "present"]

@@ -1,11 +1,12 @@
 """The `inspatio-gym` command: each subcommand is a typed configuration and a function that takes it.
 
-    anchor     a video -> a scene             AnchorConfig, below
-    train      scenes -> a policy             inspatio_gym.agents.config.TrainConfig
-    evaluate   a policy -> a table            EvaluateConfig
-    demo       all of it in a few minutes     DemoConfig
-    bench      how fast this machine steps    inspatio_gym.bench.BenchConfig
-    doctor     what is installed and works    DoctorConfig
+    anchor       a video -> a scene             AnchorConfig, below
+    train        scenes -> a policy             inspatio_gym.agents.config.TrainConfig
+    evaluate     a policy -> a table            EvaluateConfig
+    demo         all of it in a few minutes     DemoConfig
+    bench        how fast this machine steps    inspatio_gym.bench.BenchConfig
+    checkpoints  weights, here or to be had     inspatio_gym.checkpoints.command.CheckpointsConfig
+    doctor       what is installed and works    DoctorConfig
 
 A configuration's docstrings are its `--help`; what is heavy is imported when its command runs. An error that a user can
 mend is one line on standard error and exit status 1; INSPATIO_GYM_TRACEBACK=1 shows where it came from.
@@ -81,6 +82,10 @@ COMMANDS = {
     "evaluate": ("inspatio_gym.agents.config:EvaluateConfig", "inspatio_gym.agents.evaluate:evaluate"),
     "demo": ("inspatio_gym.agents.config:DemoConfig", "inspatio_gym.agents.demo:demo"),
     "bench": ("inspatio_gym.bench:BenchConfig", "inspatio_gym.bench:bench"),
+    "checkpoints": (
+        "inspatio_gym.checkpoints.command:CheckpointsConfig",
+        "inspatio_gym.checkpoints.command:checkpoints",
+    ),
     "doctor": ("inspatio_gym.doctor:DoctorConfig", "inspatio_gym.doctor:doctor"),
 }
 """Name of each command -> what it can be told, and the function that does it, each imported when needed."""
@@ -121,7 +126,7 @@ def _main(arguments: list[str]) -> int:
 def overview() -> str:
     """What `inspatio-gym --help` says: every command with the first line of its own help."""
     lines = [
-        f"  {name:<10}{(_found(kind).__doc__ or '').partition(chr(10))[0]}" for name, (kind, _) in COMMANDS.items()
+        f"  {name:<13}{(_found(kind).__doc__ or '').partition(chr(10))[0]}" for name, (kind, _) in COMMANDS.items()
     ]
     return "\n".join(
         [

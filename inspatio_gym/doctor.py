@@ -38,12 +38,15 @@ def doctor(config: DoctorConfig) -> int:
         ("core", _packages("")),
         ("extras", _extras()),
         ("places", _places()),
+        ("weights", _weights()),
         ("world", _world()),
     ):
         print(title)
-        for fine, what, found in findings:
-            needed = title not in ("machine", "extras")
-            print(f"  {'ok' if fine else 'BAD' if needed else '--':<4}{what:<26}{found}")
+        needed = title not in ("machine", "extras", "weights")
+        rows = list(findings)
+        width = max(26, 2 + max((len(what) for _, what, _ in rows), default=0))
+        for fine, what, found in rows:
+            print(f"  {'ok' if fine else 'BAD' if needed else '--':<4}{what:<{width}}{found}")
             well &= fine or not needed
     print("all that the core needs works" if well else "something that the core needs does not work: see BAD above")
     return 0 if well else 1
@@ -127,7 +130,14 @@ def _places() -> Iterator[Finding]:
     free = shutil.disk_usage(there).free / 2**30
     found = f"{cache} ({free:.0f} GiB free)" if writable else f"{cache} cannot be written: set INSPATIO_GYM_CACHE"
     yield writable, "scene cache", found
-    yield True, "checkpoints", f"{checkpoint_folder()}"
+    yield True, "checkpoints", f"{checkpoint_folder()} (`inspatio-gym checkpoints list` says what may be there)"
+
+
+def _weights() -> Iterator[Finding]:
+    from inspatio_gym.checkpoints import CHECKPOINTS, locate, present
+
+    for name in CHECKPOINTS:
+        yield (True, name, f"{locate(name)}") if present(name) else (False, name, "not here")
 
 
 def _world() -> Iterator[Finding]:
