@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from inspatio_gym.checkpoints.locate import expect_diffusers_folder
 from inspatio_gym.checkpoints.pretrained import load_pretrained, require_files
 from inspatio_gym.extras import extra
 from inspatio_gym.files import written_whole
@@ -52,18 +53,17 @@ class TextEncoder:
     ) -> "TextEncoder":
         """The encoder in `folder`/text_encoder and `folder`/tokenizer. text_len: tokens of every embedding.
 
-        Raises FileNotFoundError where files are missing, ValueError where weights and configuration do not agree,
+        Raises FileNotFoundError where files are missing, WeightsError where weights and configuration do not agree,
         MissingExtra without transformers.
         """
         with extra("star"):
             from tokenizers import Tokenizer
             from transformers import UMT5EncoderModel
-        folder = Path(folder)
-        require_files(folder, "tokenizer/tokenizer.json", "text_encoder/config.json")
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer" / "tokenizer.json"))
+        encoder, words = _parts(folder)
+        tokenizer = Tokenizer.from_file(str(words))
         tokenizer.no_padding()
         tokenizer.enable_truncation(text_len)
-        network = load_pretrained(UMT5EncoderModel, folder / "text_encoder", device=device, dtype=dtype)
+        network = load_pretrained(UMT5EncoderModel, encoder, device=device, dtype=dtype)
         return cls(network, tokenizer, text_len)
 
     def encode(self, prompts: Sequence[str]) -> Tensor:
@@ -99,7 +99,6 @@ def embed(
 
     They are looked for in the cache first; the encoder is loaded if one is not there, and dropped again.
     """
-    folder = Path(folder)
     digest = encoder_digest(folder)
     found = {prompt: find_embedding(digest, prompt, dtype, text_len) for prompt in prompts}
     if missing := [prompt for prompt, embedding in found.items() if embedding is None]:
@@ -111,11 +110,14 @@ def embed(
     return torch.stack([padded(found[prompt].to(device), text_len) for prompt in prompts])
 
 
-def encoder_digest(folder: Path) -> str:
-    """Hash of the encoder in `folder`: 32 hex digits of its weights (samples of large files), sizes and tokenizer."""
-    require_files(folder, "tokenizer/tokenizer.json", "text_encoder/config.json", "text_encoder/*.safetensors")
-    files = [folder / "tokenizer" / "tokenizer.json", folder / "text_encoder" / "config.json"]
-    files += sorted((folder / "text_encoder").glob("*.safetensors"))
+def encoder_digest(folder: str | Path) -> str:
+    """Hash of the encoder in `folder`: 32 hex digits of its weights (samples of large files), sizes and tokenizer.
+
+    Raises FileNotFoundError where files are missing.
+    """
+    encoder, words = _parts(folder)
+    require_files(encoder, "*.safetensors")
+    files = [words, encoder / "config.json", *sorted(encoder.glob("*.safetensors"))]
     return _hash([(file.name, hash_of(file, samples=True)) for file in files])
 
 
@@ -137,6 +139,14 @@ def store_embedding(digest: str, prompt: str, text_len: int, embedding: Tensor) 
         logger.warning(
             "an embedding cannot be kept in %s, and its prompt will be encoded again: %s", file.parent, problem
         )
+
+
+def _parts(folder: str | Path) -> tuple[Path, Path]:
+    """The encoder's folder and the tokenizer's file."""
+    return (
+        expect_diffusers_folder(folder, "text_encoder"),
+        expect_diffusers_folder(folder, "tokenizer") / "tokenizer.json",
+    )
 
 
 def _kept(digest: str, prompt: str, dtype: torch.dtype, text_len: int) -> Path:
