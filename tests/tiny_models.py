@@ -8,6 +8,9 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import (
     BartConfig,
     CLIPImageProcessor,
+    DepthAnythingConfig,
+    DepthAnythingForDepthEstimation,
+    DPTImageProcessor,
     Florence2Config,
     Florence2ForConditionalGeneration,
     Florence2Processor,
@@ -81,4 +84,23 @@ def florence(folder: Path) -> Path:
         text_config=words.to_dict(),
     )
     Florence2ForConditionalGeneration(sizes).save_pretrained(folder)
+    return folder
+
+
+def depth_anything_v2(folder: Path, *, kind: str = "metric") -> Path:
+    """A network of depth up to 20 m, for pictures of about 56 pixels."""
+    torch.manual_seed(0)
+    backbone = {
+        "model_type": "dinov2", "hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2, "image_size": 56,
+        "patch_size": 14, "out_indices": [1, 2, 3, 4], "apply_layernorm": True, "reshape_hidden_states": False,
+        "initializer_range": 0.3,
+    }  # fmt: skip
+    sizes = DepthAnythingConfig(
+        backbone_config=backbone, reassemble_hidden_size=16, neck_hidden_sizes=[4, 8, 8, 16], fusion_hidden_size=8,
+        head_hidden_size=8, depth_estimation_type=kind, max_depth=20, patch_size=14, initializer_range=0.3,
+    )  # fmt: skip
+    DepthAnythingForDepthEstimation(sizes).save_pretrained(folder)
+    DPTImageProcessor(
+        size={"height": 56, "width": 56}, keep_aspect_ratio=True, ensure_multiple_of=14, do_rescale=True
+    ).save_pretrained(folder)
     return folder
