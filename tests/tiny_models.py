@@ -93,11 +93,11 @@ def depth_anything_v2(folder: Path, *, kind: str = "metric") -> Path:
     backbone = {
         "model_type": "dinov2", "hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2, "image_size": 56,
         "patch_size": 14, "out_indices": [1, 2, 3, 4], "apply_layernorm": True, "reshape_hidden_states": False,
-        "initializer_range": 0.3,
+        "initializer_range": 0.2,
     }  # fmt: skip
     sizes = DepthAnythingConfig(
         backbone_config=backbone, reassemble_hidden_size=16, neck_hidden_sizes=[4, 8, 8, 16], fusion_hidden_size=8,
-        head_hidden_size=8, depth_estimation_type=kind, max_depth=20, patch_size=14, initializer_range=0.3,
+        head_hidden_size=8, depth_estimation_type=kind, max_depth=20, patch_size=14, initializer_range=0.2,
     )  # fmt: skip
     DepthAnythingForDepthEstimation(sizes).save_pretrained(folder)
     DPTImageProcessor(
