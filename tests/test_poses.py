@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from inspatio_gym.geometry import poses
 from inspatio_gym.geometry.logdepth import FAR, NEAR, decode_code, decode_depth, encode_depth
-from inspatio_gym.geometry.poses import angle_deg, compose, invert, require_rigid, rotation_ypr, smooth_poses
+from inspatio_gym.geometry.poses import angle_deg, compose, require_rigid, rotation_ypr, smooth_poses
 
 angles = st.floats(-720, 720)
 turns = st.builds(poses.rotation_ypr, angles, angles, angles)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_model
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import (
     BartConfig,
@@ -103,4 +104,23 @@ def depth_anything_v2(folder: Path, *, kind: str = "metric") -> Path:
     DPTImageProcessor(
         size={"height": 56, "width": 56}, keep_aspect_ratio=True, ensure_multiple_of=14, do_rescale=True
     ).save_pretrained(folder)
+    return folder
+
+
+def depth_anything_3(folder: Path, name: str = "da3-small") -> Path:
+    """The random network of the package's configuration `name`, in the layout of the public repositories.
+
+    safetensors keeps a tensor that has several names under one of them, and all names begin with `model.`.
+    """
+    from depth_anything_3.cfg import create_object, load_config
+    from depth_anything_3.registry import MODEL_REGISTRY
+    from omegaconf import OmegaConf
+
+    torch.manual_seed(0)
+    config = load_config(MODEL_REGISTRY[name])
+    repository = torch.nn.Module()
+    repository.model = create_object(config)
+    folder.mkdir(parents=True)
+    save_model(repository, str(folder / "model.safetensors"))
+    (folder / "config.json").write_text(json.dumps({"model_name": name, "config": OmegaConf.to_container(config)}))
     return folder

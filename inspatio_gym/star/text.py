@@ -100,14 +100,17 @@ def embed(
     They are looked for in the cache first; the encoder is loaded if one is not there, and dropped again.
     """
     digest = encoder_digest(folder)
-    found = {prompt: find_embedding(digest, prompt, dtype, text_len) for prompt in prompts}
-    if missing := [prompt for prompt, embedding in found.items() if embedding is None]:
-        encoder = TextEncoder.load(folder, device, dtype, text_len)
-        for prompt in missing:
-            found[prompt] = encoder.encode_one(prompt)
+    encoder: TextEncoder | None = None
+    embeddings: dict[str, Tensor] = {}
+    for prompt in dict.fromkeys(prompts):
+        embedding = find_embedding(digest, prompt, dtype, text_len)
+        if embedding is None:
+            encoder = encoder or TextEncoder.load(folder, device, dtype, text_len)
+            embedding = encoder.encode_one(prompt)
             logger.info("encoded prompt %r", prompt[:60])
-            store_embedding(digest, prompt, text_len, found[prompt])
-    return torch.stack([padded(found[prompt].to(device), text_len) for prompt in prompts])
+            store_embedding(digest, prompt, text_len, embedding)
+        embeddings[prompt] = padded(embedding.to(device), text_len)
+    return torch.stack([embeddings[prompt] for prompt in prompts])
 
 
 def encoder_digest(folder: str | Path) -> str:

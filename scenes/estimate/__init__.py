@@ -7,6 +7,7 @@
     prior         a stated assumption, turned as the camera turns           (`prior`, `panning`)
     or, with weights
     network       metric depth of each frame, cameras as above              (`depth_anything_v2`)
+    network       cameras and depth of many frames together                 (`depth_anything_3`, `windows`)
 
 An estimator looks at frames and says where the camera was and how far everything is. Whatever it had to assume it states
 in `SceneGeometry`: the method, a confidence in 0..1, and the reason.
@@ -34,6 +35,9 @@ ESTIMATORS = {
     "depth-anything-v2-metric-outdoor-small": "inspatio_gym.scenes.estimate.depth_anything_v2:estimate",
     "depth-anything-v2-metric-outdoor-base": "inspatio_gym.scenes.estimate.depth_anything_v2:estimate",
     "depth-anything-v2-metric-outdoor-large": "inspatio_gym.scenes.estimate.depth_anything_v2:estimate",
+    "depth-anything-3-small": "inspatio_gym.scenes.estimate.depth_anything_3:estimate",
+    "depth-anything-3-base": "inspatio_gym.scenes.estimate.depth_anything_3:estimate",
+    "depth-anything-3-nested-giant": "inspatio_gym.scenes.estimate.depth_anything_3:estimate",
 }
 """Where each estimator lives, as module:callable; called with (clip, progress=), and with weights= its own name if it is
 that of a checkpoint."""
