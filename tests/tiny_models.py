@@ -14,8 +14,6 @@ from transformers import (
     DPTImageProcessor,
     Florence2Config,
     Florence2ForConditionalGeneration,
-    Florence2Processor,
-    PreTrainedTokenizerFast,
     UMT5Config,
     UMT5EncoderModel,
 )
@@ -57,32 +55,31 @@ def florence(folder: Path) -> Path:
     letters = Tokenizer(models.BPE({piece: i for i, piece in enumerate(pieces)}, merges=[]))
     letters.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     letters.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=letters,
-        bos_token="<s>",
-        eos_token="</s>",
-        pad_token="<pad>",
-        unk_token="<unk>",
-        extra_special_tokens={"image_token": "<image>"},
-    )
+    letters.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    letters.add_special_tokens(["<s>", "<pad>", "</s>", "<unk>", "<image>"])
+    folder.mkdir(parents=True, exist_ok=True)
+    letters.save(str(folder / "tokenizer.json"))
+    marks = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    words = {"tokenizer_class": "BartTokenizer", "extra_special_tokens": {"image_token": "<image>"}, **marks}
+    (folder / "tokenizer_config.json").write_text(json.dumps(words))
     pictures = CLIPImageProcessor(size={"height": 64, "width": 64}, do_center_crop=False)
     pictures.image_seq_length = 64 + 1
-    Florence2Processor(image_processor=pictures, tokenizer=tokenizer).save_pretrained(folder)
     pictures.save_pretrained(folder)
+    (folder / "processor_config.json").write_text(json.dumps({"processor_class": "Florence2Processor"}))
     vision = {
         "depths": (1, 1), "patch_size": (7, 3), "patch_stride": (4, 2), "patch_padding": (3, 1),
         "patch_prenorm": (False, True), "embed_dim": (8, 16), "num_heads": (2, 2), "num_groups": (2, 2),
         "window_size": 4, "projection_dim": 16,
     }  # fmt: skip
-    words = BartConfig(
-        vocab_size=len(tokenizer), d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+    language = BartConfig(
+        vocab_size=letters.get_vocab_size(), d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
         decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, max_position_embeddings=300, init_std=1.0,
         bos_token_id=0, pad_token_id=1, eos_token_id=2, decoder_start_token_id=2, forced_eos_token_id=2,
     )  # fmt: skip
     sizes = Florence2Config(
-        image_token_id=tokenizer.image_token_id,
+        image_token_id=letters.token_to_id("<image>"),
         vision_config={"model_type": "florence_vision", **vision},
-        text_config=words.to_dict(),
+        text_config=language.to_dict(),
     )
     Florence2ForConditionalGeneration(sizes).save_pretrained(folder)
     return folder
