@@ -3,6 +3,7 @@
     registry    what can be had, from where, under which licence          CHECKPOINTS
     locate      where a checkpoint is on this machine                     locate("inspatio-1.3b") -> Path
     weights     the tensors in a file, loaded strictly                    read_weights, load_strictly
+    pretrained  networks that transformers knows, from their folders      load_pretrained
     verify      what is missing, cut off or not what it should be         problems
     command     `inspatio-gym checkpoints list | download | verify | path`
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Literal
 
 import tyro
-from tqdm import tqdm
 
 from inspatio_gym.checkpoints.download import download
 from inspatio_gym.checkpoints.locate import (
@@ -112,8 +111,7 @@ ACTIONS: dict[str, Callable[[list[Checkpoint]], int]] = {
 
 def _report(checkpoint: Checkpoint, folder: Path) -> int:
     """Print what is wrong with a checkpoint, or that nothing is; returns the number of problems."""
-    with tqdm(desc=checkpoint.name, unit=" files", leave=False, disable=None) as bar:
-        found = problems(checkpoint, folder, watch=lambda file: bar.update())
+    found = problems(checkpoint, folder)
     for problem in found:
         print(f"BAD {checkpoint.name}: {problem}")
     if not found:

@@ -83,7 +83,7 @@ def lacking(checkpoint: Checkpoint, folder: Path) -> list[str]:
         files = _weight_files(checkpoint, folder)
         if len(files) > 1:
             return [f"a file {checkpoint.file[0]} to tell which of {', '.join(file.name for file in files)} is meant"]
-        return [] if files else [" or ".join(checkpoint.file)]
+        return [] if files else [" or ".join(_patterns(checkpoint, folder))]
     missing = []
     for need in checkpoint.needs:
         found = [path for pattern in need.split("|") for path in folder.glob(pattern)]
@@ -131,13 +131,16 @@ def expect_diffusers_folder(path: str | Path, subfolder: str) -> Path:
     raise FileNotFoundError(f"{wanted}, got {got}: pass the folder of a whole download, or {get}")
 
 
+def _patterns(checkpoint: Checkpoint, folder: Path) -> list[str]:
+    """Of its one file: in a checkpoint's own folder any name will do, elsewhere the released one alone."""
+    return [pattern for pattern in checkpoint.file if "*" not in pattern or folder == own_folder(checkpoint)]
+
+
 def _weight_files(checkpoint: Checkpoint, folder: Path) -> list[Path]:
-    """What may be the one file of a checkpoint: only in its own folder does any other name than the released one do."""
-    for pattern in checkpoint.file:
-        if "*" not in pattern or folder == own_folder(checkpoint):
-            files = sorted(file for file in folder.glob(pattern) if file.is_file())
-            if files:
-                return files
+    """What may be the one file of a checkpoint."""
+    for pattern in _patterns(checkpoint, folder):
+        if files := sorted(file for file in folder.glob(pattern) if file.is_file()):
+            return files
     return []
 
 

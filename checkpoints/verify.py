@@ -10,7 +10,7 @@ a .pth                     is whole as an archive; nothing in it is executed
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from inspatio_gym.checkpoints.locate import found_in, lacking
@@ -18,16 +18,10 @@ from inspatio_gym.checkpoints.registry import Checkpoint
 from inspatio_gym.checkpoints.weights import INDEX, PICKLED, SAFETENSORS, WeightsError, read_header, shards
 
 
-def problems(checkpoint: Checkpoint, folder: Path, watch: Callable[[Path], None] = lambda file: None) -> list[str]:
-    """What is wrong with a checkpoint in `folder`, one line each, with the file's path; empty if nothing is.
-
-    watch: called with each file before it is looked at.
-    """
+def problems(checkpoint: Checkpoint, folder: Path) -> list[str]:
+    """What is wrong with a checkpoint in `folder`, one line each, with the file's path; empty if nothing is."""
     found = [f"{folder}: {name} is missing" for name in lacking(checkpoint, folder)]
-    for file in _files(checkpoint, folder):
-        watch(file)
-        found += [f"{file}: {problem}" for problem in _problems(checkpoint, file)]
-    return found
+    return found + [f"{file}: {what}" for file in _files(checkpoint, folder) for what in _problems(checkpoint, file)]
 
 
 def _files(checkpoint: Checkpoint, folder: Path) -> list[Path]:

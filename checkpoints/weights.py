@@ -81,17 +81,17 @@ def read_weights(path: str | Path) -> dict[str, "Tensor"]:
         return load_file(path)
     if path.suffix in PICKLED:
         try:
-            weights = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            found: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except Exception as problem:  # whatever torch makes of a damaged or hostile file
             raise WeightsError(
                 f"expected tensors and nothing else in {path}, got {_first_line(problem)}: {_AGAIN}"
             ) from None
         for wrapper in ("state_dict", "model", "generator"):
-            if isinstance(weights, dict) and isinstance(weights.get(wrapper), dict):
-                weights = weights[wrapper]
-        if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
-            raise WeightsError(f"expected tensors by name in {path}, got {type(weights).__name__}")
-        return weights
+            if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
+                found = found[wrapper]
+        if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
+            raise WeightsError(f"expected tensors by name in {path}, got {type(found).__name__}")
+        return found
     raise WeightsError(f"expected a weight file of {(SAFETENSORS, INDEX, *PICKLED)}, got {path}")
 
 

@@ -204,7 +204,7 @@ class Slot:
                     f"expected a snapshot made with {name} {here!r}, got {there!r}: restore it in an environment made with "
                     "the same arguments"
                 )
-        session = self.stage.new_session(self.stage.recall(snapshot["scene"]), snapshot["key"])
+        session = self.stage.model.session(self.stage.recall(snapshot["scene"]).scene, snapshot["key"])
         session.restore(snapshot["session"])
         self._take_up(snapshot, rng, session)
 

@@ -24,7 +24,7 @@ from inspatio_gym.envs.tasks import Task, task_factory, task_name
 from inspatio_gym.recycling import Recycler
 from inspatio_gym.scenes import Scene, load_scene
 from inspatio_gym.types import Arrays, Poses, Size
-from inspatio_gym.world import BlockRequest, WorldModel, load_model
+from inspatio_gym.world import WorldModel, load_model
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,8 @@ class EnvConfig:
     scene: str | Path | Scene | Sequence[str | Path | Scene] | None = None
     """A bundled scene ("room", "street"), a scene folder, a Scene, or several of these."""
     model: str | WorldModel = "auto"
-    """The world model: "warp", a loaded one (any `WorldModel`), or "auto", which is "warp" so far."""
+    """The world model: a name out of `inspatio_gym.world.MODELS`, a loaded one (any `WorldModel`), or "auto", the best one
+    whose weights are present and whose device exists."""
     task: str | Callable[[], Task] = "explore"
     """What is asked of the agent: a name, or a class (any callable) that makes a Task for each world."""
     control: Literal["free", "rotation", "discrete", "time"] = "free"
@@ -54,7 +55,7 @@ class EnvConfig:
     """(height, width) of the observation, pixels."""
     render_size: Size | None = None
     """(height, width) of what the model makes and `render` shows, cropped to the aspect of `size` for the observation; None
-    is `size`, or that of a loaded model."""
+    is what the model was made for, else `size`."""
     frames_per_step: int = 12
     """Frames a step lasts, a multiple of the model's block."""
     device: str = "cpu"
@@ -149,12 +150,6 @@ class Stage:
         seen = look([place.survey for place in places], frames, c2w)
         return [Sight(one, int(np.count_nonzero(one >= 0)) / one.size) for one in seen]
 
-    def new_session(self, place: "Place", key: int) -> Any:
-        """A session over a scene, to be filled by `Session.restore`."""
-        first = self.model.first_frames
-        request = BlockRequest(np.zeros(first, np.int64), np.repeat(np.eye(4)[None], first, 0), np.array([first - 1]))
-        return self.model.start([place.scene], [key], [request])[0][0]
-
     def choose_scene(self, choice: object) -> Scene:
         """The scene that `options["scene"]` names: a position among the environment's scenes, the name of one of them,
         or any scene that `load_scene` knows. Raises ValueError otherwise."""
@@ -206,7 +201,7 @@ def find_model(config: EnvConfig, size: Size) -> WorldModel:
     """
     render_size = None if config.render_size is None else check_size(config.render_size, "render_size")
     if isinstance(config.model, str):
-        return load_model(config.model, render_size=render_size or size, device=config.device)
+        return load_model(config.model, render_size=render_size, size=size, device=config.device)
     model = config.model
     if missing := [name for name in ("start", "step", "block_frames", "render_size") if not hasattr(model, name)]:
         raise TypeError(f"expected a model's name or a WorldModel, got {model!r} without {missing}: pass model='warp'")

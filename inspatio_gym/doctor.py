@@ -144,7 +144,7 @@ def _world() -> Iterator[Finding]:
     """Step the embedded default, as `gymnasium.make("InSpatio-v0", scene="room")` does."""
     import gymnasium as gym
 
-    yield True, "models", ", ".join(name for name in MODELS if name != "fake") + " (no weights needed)"
+    yield True, "models", ", ".join(name for name in MODELS if name != "fake")
     try:
         began = time.perf_counter()
         env = gym.make("InSpatio-v0", scene="room", model="warp", size=(96, 160))

@@ -50,10 +50,13 @@ class FakeWorld:
         self.first_frames = first_frames
         self.block_frames = block_frames
 
+    def session(self, scene: Any, key: int) -> FakeSession:
+        return FakeSession(scene.num_frames, key)
+
     def start(
         self, scenes: Sequence[Any], keys: Sequence[int], requests: Sequence[BlockRequest]
     ) -> tuple[list[FakeSession], list[Block]]:
-        sessions = [FakeSession(scene.num_frames, key) for scene, key in zip(scenes, keys, strict=True)]
+        sessions = [self.session(scene, key) for scene, key in zip(scenes, keys, strict=True)]
         return sessions, self.step(sessions, requests)
 
     def step(self, sessions: Sequence[FakeSession], requests: Sequence[BlockRequest]) -> list[Block]:

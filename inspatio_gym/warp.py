@@ -75,11 +75,15 @@ class WarpModel:
         self.layers = shared_store(self.render_size, background=background)
         self._recycler = Recycler()
 
+    def session(self, scene: "Scene", key: int) -> WarpSession:
+        """A session over `scene`; `key` is not needed, as nothing is random."""
+        return WarpSession(at_size(scene, self.render_size))
+
     def start(
         self, scenes: Sequence["Scene"], keys: Sequence[int], requests: Sequence[BlockRequest]
     ) -> tuple[list[WarpSession], list[Block]]:
-        """Begin one session a scene; `keys` are not needed, as nothing is random."""
-        sessions = [WarpSession(at_size(scene, self.render_size)) for scene in scenes]
+        """Begin one session a scene and yield its first frame."""
+        sessions = [self.session(scene, key) for scene, key in zip(scenes, keys, strict=True)]
         return sessions, self.step(sessions, requests)
 
     def step(self, sessions: Sequence[WarpSession], requests: Sequence[BlockRequest]) -> list[Block]:

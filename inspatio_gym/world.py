@@ -12,6 +12,7 @@ Every call is batched over worlds, and a session's result does not depend on its
 """
 
 import importlib
+import inspect
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,6 +76,10 @@ class WorldModel(Protocol):
     render_size: Size
     nondeterministic: bool
 
+    def session(self, scene: "Scene", key: int) -> Any:
+        """A session over `scene` that has seen nothing yet, to be filled by its `restore`."""
+        ...
+
     def start(
         self, scenes: Sequence["Scene"], keys: Sequence[int], requests: Sequence[BlockRequest]
     ) -> tuple[list[Any], list[Block]]:
@@ -86,23 +91,65 @@ class WorldModel(Protocol):
         ...
 
 
-# Where each model's class lives; imported only when asked for. Each is called as cls(render_size=..., device=...).
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """Where a model lives and what it makes by itself.
+
+    home: module:callable, imported when asked for and called as callable(render_size=, device=, **options).
+    render_size: (height, width) it was made for; None takes whatever is observed.
+    checkpoints: names of the weights it cannot do without.
+    """
+
+    home: str
+    render_size: Size | None = None
+    checkpoints: tuple[str, ...] = ()
+
+
+WAN = "wan2.1-diffusers"
+"""The checkpoint of the text encoder and the VAE of every released model."""
 MODELS = {
-    "warp": "inspatio_gym.warp:WarpModel",
-    "fake": "inspatio_gym.fake:FakeWorld",
+    "inspatio-1.5-1.3b": ModelEntry("inspatio_gym.star.release:load_v1_5", (480, 832), ("inspatio-1.5-1.3b", WAN)),
+    "inspatio-1.3b": ModelEntry("inspatio_gym.star.release:load_v1", (480, 832), ("inspatio-1.3b", WAN)),
+    "warp": ModelEntry("inspatio_gym.warp:WarpModel"),
+    "fake": ModelEntry("inspatio_gym.fake:FakeWorld"),
 }
+"""By name, the one that "auto" would rather have first."""
 
 
-def load_model(name: str, *, render_size: Size, device: str = "cpu") -> WorldModel:
-    """Load a world model by name; `auto` takes the best one that there is, so far "warp", and logs it.
+def load_model(
+    name: str, *, render_size: Size | None = None, size: Size = (480, 832), device: str = "cpu", **options: Any
+) -> WorldModel:
+    """Load a world model by name.
 
-    Raises ValueError for a name nobody registered.
+    name: one of `MODELS`, or "auto", which takes the best one whose weights are present and whose device exists, and logs
+    which. render_size: (height, width) of what it makes; None takes what the model was made for, else `size`, what will be
+    observed. options: what else this model can be told.
+
+    Raises ValueError for a name nobody registered or an option that the model does not know, and what its loader raises:
+    FileNotFoundError where weights are missing, say.
     """
     if name == "auto":
-        name = "warp"
+        name = best_model(device)
         logger.info("model=auto: using %r", name)
     if name not in MODELS:
         raise ValueError(f"expected a model out of {['auto', *sorted(MODELS)]}, got {name!r}: pass model='warp'")
-    module, attribute = MODELS[name].split(":")
-    cls = getattr(importlib.import_module(module), attribute)
-    return cls(render_size=render_size, device=device)
+    entry = MODELS[name]
+    module, attribute = entry.home.split(":")
+    make = getattr(importlib.import_module(module), attribute)
+    known = [key for key in inspect.signature(make).parameters if key not in ("render_size", "device")]
+    if unknown := sorted(set(options) - set(known)):
+        raise ValueError(
+            f"expected options of the model {name!r} out of {sorted(known)}, got {unknown}: leave them out"
+        )
+    return make(render_size=render_size or entry.render_size or size, device=device, **options)
+
+
+def best_model(device: str) -> str:
+    """The first of `MODELS` that can run: a diffusion model needs its weights and a GPU."""
+    from inspatio_gym.checkpoints import present
+
+    return next(
+        name
+        for name, entry in MODELS.items()
+        if not entry.checkpoints or (device.startswith("cuda") and all(map(present, entry.checkpoints)))
+    )

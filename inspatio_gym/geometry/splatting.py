@@ -8,7 +8,8 @@
     weight = bilinear weight / exp(50 log(1 + d) / max log(1 + d))       d clamped to [0, 1000]
 
 so that near points drown far ones: a soft z-buffer. The maximum is taken over the whole batch ("batch", as in offline
-clips) or over each frame ("frame", as in a stream, where a frame must not depend on its batch mates). A coordinate that
+clips) or over each frame ("frame", as in a stream, where a frame must not depend on its batch mates), or is a number that
+is given (`farthest` of a clip that does not fit into one batch). A coordinate that
 falls exactly on a pixel counts for both of the neighbours it lies between, which are then the same pixel. The image is
 splatted with a border of one pixel, which catches what lands outside and is cropped. Pixels that nothing reached are
 holes: -1 in the render, 0 in the mask.
@@ -40,7 +41,7 @@ def splat(
     source_c2w: Tensor,
     target_c2w: Tensor,
     intrinsics: Tensor,
-    normalizer: Normalizer = "batch",
+    normalizer: Normalizer | float = "batch",
     return_depth: bool = False,
 ) -> tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]:
     """Render each frame from its target camera; the module's docstring has the formulas.
@@ -54,12 +55,15 @@ def splat(
     weights, 0 in holes. Raises ValueError for wrong shapes or an unknown normaliser, TypeError for integer tensors.
     """
     _check(frames, depth, source_c2w, target_c2w, intrinsics, normalizer)
-    count, _, height, width = frames.shape
+    height, width = frames.shape[2:]
     x, y, z = _project(depth, source_c2w, target_c2w, intrinsics)
-    valid = (z > 0) & torch.isfinite(x) & torch.isfinite(y) & (depth.flatten(1) > 0)
+    valid = _valid(x, y, z, depth)
 
     far = torch.log1p(torch.where(valid, z, 0).clamp(0, FARTHEST))
-    scale = far.amax(dim=1, keepdim=True) if normalizer == "frame" else far.max()
+    if isinstance(normalizer, str):
+        scale = far.amax(dim=1, keepdim=True) if normalizer == "frame" else far.max()
+    else:
+        scale = far.new_tensor(normalizer)
     weight = torch.where(valid, torch.exp(-SHARPNESS * far / scale.clamp(min=torch.finfo(far.dtype).tiny)), 0)
 
     carried = [frames.flatten(2)]
@@ -68,7 +72,7 @@ def splat(
     carried.append(torch.ones_like(frames[:, :1]).flatten(2))
     values = torch.cat(carried, 1)  # (F, 3 or 4, then the weight itself, H * W)
 
-    canvas = values.new_zeros(count, values.shape[1], (height + 2) * (width + 2))
+    canvas = _canvas(values, (height + 2) * (width + 2))
     x, y = (torch.where(valid, c, 0) + 1 for c in (x, y))  # into the bordered image
     columns = _neighbours(x, width + 1)
     rows = _neighbours(y, height + 1)
@@ -82,6 +86,17 @@ def splat(
     mean = canvas[:, :-1] / torch.where(hit, total, 1)
     render, mask = torch.where(hit, mean[:, :3], HOLE), hit.to(frames.dtype)
     return (render, mask, mean[:, 3:]) if return_depth else (render, mask)
+
+
+def farthest(depth: Tensor, source_c2w: Tensor, target_c2w: Tensor, intrinsics: Tensor) -> float:
+    """max log(1 + d) over frames (F, ...), as `splat` takes it: the greatest over the parts of a clip normalises it whole."""
+    x, y, z = _project(depth, source_c2w, target_c2w, intrinsics)
+    return float(torch.log1p(torch.where(_valid(x, y, z, depth), z, 0).clamp(0, FARTHEST)).max())
+
+
+def _valid(x: Tensor, y: Tensor, z: Tensor, depth: Tensor) -> Tensor:
+    """Which points (F, H * W) can be drawn."""
+    return (z > 0) & torch.isfinite(x) & torch.isfinite(y) & (depth.flatten(1) > 0)
 
 
 def _project(depth: Tensor, source_c2w: Tensor, target_c2w: Tensor, intrinsics: Tensor) -> tuple[Tensor, ...]:
@@ -113,18 +128,27 @@ def _neighbours(coordinate: Tensor, last: int) -> list[tuple[Tensor, Tensor]]:
     return pair
 
 
+def _canvas(values: Tensor, pixels: int) -> Tensor:
+    """Zeros (F, C, pixels) for values (F, C, P), laid out in memory as `_accumulate` walks them."""
+    count, channels, _ = values.shape
+    if values.device.type == "cpu":
+        return values.new_zeros(count, channels, pixels)
+    return values.new_zeros(count, pixels, channels).transpose(1, 2)
+
+
 def _accumulate(canvas: Tensor, index: Tensor, values: Tensor) -> None:
     """canvas[f, c, index[f, p]] += values[f, c, p], in a fixed order; canvas (F, C, pixels), index (F, P)."""
     if canvas.device.type == "cpu":
         canvas.scatter_add_(2, index[:, None].expand_as(values), values)
         return
     count, channels, pixels = canvas.shape
-    rows = torch.arange(count * channels, device=canvas.device).view(count, channels, 1) * pixels
-    canvas.view(-1).index_put_(((rows + index[:, None]).flatten(),), values.flatten(), accumulate=True)
+    index = index + torch.arange(count, device=canvas.device)[:, None] * pixels
+    rows = values.transpose(1, 2).reshape(-1, channels)
+    canvas.transpose(1, 2).view(-1, channels).index_put_((index.flatten(),), rows, accumulate=True)
 
 
 def _check(
-    frames: Tensor, depth: Tensor, source_c2w: Tensor, target_c2w: Tensor, intrinsics: Tensor, normalizer: str
+    frames: Tensor, depth: Tensor, source_c2w: Tensor, target_c2w: Tensor, intrinsics: Tensor, normalizer: str | float
 ) -> None:
     """Raise for arguments that do not fit together."""
     if frames.ndim != 4 or frames.shape[1] != 3 or 0 in frames.shape:
@@ -146,5 +170,5 @@ def _check(
     for name, tensor in {"frames": frames, **{name: tensor for name, (tensor, _) in expected.items()}}.items():
         if not tensor.is_floating_point():
             raise TypeError(f"{name}: expected floating point, got {tensor.dtype}: images go in as [-1, 1]")
-    if normalizer not in get_args(Normalizer):
-        raise ValueError(f"normalizer: expected one of {get_args(Normalizer)}, got {normalizer!r}")
+    if isinstance(normalizer, str) and normalizer not in get_args(Normalizer):
+        raise ValueError(f"normalizer: expected one of {get_args(Normalizer)} or a number, got {normalizer!r}")

@@ -59,11 +59,11 @@ class TextEncoder:
         with extra("star"):
             from tokenizers import Tokenizer
             from transformers import UMT5EncoderModel
-        encoder, words = _parts(folder)
-        tokenizer = Tokenizer.from_file(str(words))
+        tokenizer = Tokenizer.from_file(str(expect_diffusers_folder(folder, "tokenizer") / "tokenizer.json"))
         tokenizer.no_padding()
         tokenizer.enable_truncation(text_len)
-        network = load_pretrained(UMT5EncoderModel, encoder, device=device, dtype=dtype)
+        weights = expect_diffusers_folder(folder, "text_encoder")
+        network = load_pretrained(UMT5EncoderModel, weights, device=device, dtype=dtype)
         return cls(network, tokenizer, text_len)
 
     def encode(self, prompts: Sequence[str]) -> Tensor:
@@ -100,8 +100,7 @@ def embed(
     They are looked for in the cache first; the encoder is loaded if one is not there, and dropped again.
     """
     digest = encoder_digest(folder)
-    encoder: TextEncoder | None = None
-    embeddings: dict[str, Tensor] = {}
+    found, encoder = {}, None
     for prompt in dict.fromkeys(prompts):
         embedding = find_embedding(digest, prompt, dtype, text_len)
         if embedding is None:
@@ -109,18 +108,15 @@ def embed(
             embedding = encoder.encode_one(prompt)
             logger.info("encoded prompt %r", prompt[:60])
             store_embedding(digest, prompt, text_len, embedding)
-        embeddings[prompt] = padded(embedding.to(device), text_len)
-    return torch.stack([embeddings[prompt] for prompt in prompts])
+        found[prompt] = padded(embedding.to(device), text_len)
+    return torch.stack([found[prompt] for prompt in prompts])
 
 
 def encoder_digest(folder: str | Path) -> str:
-    """Hash of the encoder in `folder`: 32 hex digits of its weights (samples of large files), sizes and tokenizer.
-
-    Raises FileNotFoundError where files are missing.
-    """
-    encoder, words = _parts(folder)
+    """Hash of the encoder in `folder`: 32 hex digits of its weights (samples of large files), sizes and tokenizer."""
+    tokenizer, encoder = (expect_diffusers_folder(folder, name) for name in ("tokenizer", "text_encoder"))
     require_files(encoder, "*.safetensors")
-    files = [words, encoder / "config.json", *sorted(encoder.glob("*.safetensors"))]
+    files = [tokenizer / "tokenizer.json", encoder / "config.json", *sorted(encoder.glob("*.safetensors"))]
     return _hash([(file.name, hash_of(file, samples=True)) for file in files])
 
 
@@ -142,14 +138,6 @@ def store_embedding(digest: str, prompt: str, text_len: int, embedding: Tensor) 
         logger.warning(
             "an embedding cannot be kept in %s, and its prompt will be encoded again: %s", file.parent, problem
         )
-
-
-def _parts(folder: str | Path) -> tuple[Path, Path]:
-    """The encoder's folder and the tokenizer's file."""
-    return (
-        expect_diffusers_folder(folder, "text_encoder"),
-        expect_diffusers_folder(folder, "tokenizer") / "tokenizer.json",
-    )
 
 
 def _kept(digest: str, prompt: str, dtype: torch.dtype, text_len: int) -> Path:

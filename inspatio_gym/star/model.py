@@ -1,0 +1,306 @@
+"""The STAR world: a diffusion transformer that is shown where the camera would be, and invents what it would see.
+
+A step of one session, a block of 4 t frames (the first: 1 + 4 (t - 1); the released models have t = 3, so 9 and 12):
+
+    splat      the scene's frames, lifted by depth, into the target cameras    render (F, 3, H, W), mask, depth
+    encode     the render; the source frames as shown                           latents (1, t, 16, H/8, W/8) each
+    prefill    reference latents and the previous block's                       keys and values of every layer
+    denoise    four steps, steered by mask and render                           latents (1, t, 16, H/8, W/8)
+    decode     to frames, of which the observed ones are handed out
+
+All of it on one device, float32 or bfloat16 in the networks, float32 in the latents. Depth is the splat's, holes filled
+from their farther rim; `covered` is the splat's mask.
+
+Sessions are stepped in batches of `max_batch`: one world at a time on the CPU, where batching gains nothing and a
+product of matrices rounds differently for another batch, so that a world never depends on its batch mates.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspatio_gym.extras import extra
+from inspatio_gym.geometry.holes import fill_depth
+from inspatio_gym.star.codec import SPATIAL, TEMPORAL, Decoder, Encoder, split, stack
+from inspatio_gym.star.dit import PATCH, Dit, KeyValues, Text
+from inspatio_gym.star.mask import mask_latents
+from inspatio_gym.star.noise import block_noise
+from inspatio_gym.star.references import ReferenceStore
+from inspatio_gym.star.schedule import Schedule, sample_block
+from inspatio_gym.star.session import Past, StarSession, follow
+from inspatio_gym.types import Size
+from inspatio_gym.warp import at_size
+from inspatio_gym.world import Block, BlockRequest
+
+with extra("star"):
+    import torch
+    from torch import Tensor, nn
+
+    from inspatio_gym.geometry.splatting import splat
+
+MULTIPLE = SPATIAL * PATCH[1]
+"""Pixels that height and width must be multiples of: a token's."""
+FULL = 16_384
+"""Tokens that keep a large GPU busy: more in one call of the transformer take as much longer as they are more."""
+KEPT_PROMPTS = 8
+
+Stage = Callable[[str], Any]
+"""Called with a stage's name when it begins; benchmarks listen."""
+
+
+class StarModel:
+    """Weights and compute of a STAR world.
+
+    dit: the transformer. encoder, decoder: the codec's ends. embed: a prompt's embeddings (1, L, text_dim).
+    render_size: (height, width), multiples of 16. latents_per_block: t. prompt: shown instead of the scene's caption.
+    max_batch: worlds in one call of the networks, always 1 on the CPU; memory grows with it, and None takes as many as
+    fill a GPU. far: None normalises the splat's
+    depth weights by each frame's farthest point; a number, log(1 + depth), is used for every frame instead.
+    """
+
+    def __init__(
+        self,
+        dit: Dit,
+        encoder: Encoder,
+        decoder: Decoder,
+        embed: Callable[[str], Tensor],
+        *,
+        render_size: Size,
+        name: str = "star",
+        latents_per_block: int = 3,
+        schedule: Schedule | None = None,
+        prompt: str | None = None,
+        max_batch: int | None = None,
+        far: float | None = None,
+    ):
+        if min(render_size) < MULTIPLE or any(side % MULTIPLE for side in render_size):
+            nearest = tuple(max(MULTIPLE, round(side / MULTIPLE) * MULTIPLE) for side in render_size)
+            raise ValueError(
+                f"expected a render size of multiples of {MULTIPLE}, got {tuple(render_size)}: pass render_size={nearest}"
+            )
+        tokens = (
+            render_size[0] * render_size[1] // MULTIPLE**2 * 3 * latents_per_block
+        )  # of two parts context, one block
+        max_batch = max(1, FULL // tokens) if max_batch is None else max_batch
+        if latents_per_block < 1 or max_batch < 1:
+            raise ValueError(
+                f"expected latents_per_block and max_batch of at least 1, got {latents_per_block} and {max_batch}"
+            )
+        self.name, self.dit, self.encoder, self.decoder, self.embed = name, dit, encoder, decoder, embed
+        self.render_size = (int(render_size[0]), int(render_size[1]))
+        self.latents_per_block, self.schedule, self.prompt, self.far = (
+            latents_per_block,
+            schedule or Schedule(),
+            prompt,
+            far,
+        )
+        self.first_frames, self.block_frames = 1 + TEMPORAL * (latents_per_block - 1), TEMPORAL * latents_per_block
+        self.device = dit.device
+        self.max_batch = max_batch if self.device.type != "cpu" else 1
+        self.nondeterministic = self.device.type != "cpu"
+        self.digest = (
+            f"{name} {weights_digest(dit)} {encoder.name} {decoder.name} {self.schedule} {latents_per_block} {far}"
+        )
+        self.memory = max(encoder.receptive_latents, decoder.receptive_latents)
+        self._references = ReferenceStore()
+        self._texts: dict[str, Text] = {}
+        self._caches: dict[tuple[int, int], KeyValues] = {}
+        self.listen: Stage = lambda stage: None
+
+    def session(self, scene: Any, key: int) -> StarSession:
+        """A session that has seen nothing yet, to be stepped by `start` or filled by `restore`."""
+        caption = scene.caption if self.prompt is None else self.prompt
+        origin = f"{scene.digest} {self.render_size} {self.encoder.name}".encode()
+        return StarSession(
+            at_size(scene, self.render_size), caption, key, hashlib.blake2b(origin, digest_size=32).digest()
+        )
+
+    def start(
+        self, scenes: Sequence[Any], keys: Sequence[int], requests: Sequence[BlockRequest]
+    ) -> tuple[list[StarSession], list[Block]]:
+        """Begin one session a scene, and yield its first block of `first_frames` frames."""
+        sessions = [self.session(scene, key) for scene, key in zip(scenes, keys, strict=True)]
+        for request in requests:
+            if len(request.source) != self.first_frames:
+                raise ValueError(f"expected a first block of {self.first_frames} frames, got {len(request.source)}")
+        return sessions, self._advance(sessions, requests, self.first_frames)
+
+    def step(self, sessions: Sequence[StarSession], requests: Sequence[BlockRequest]) -> list[Block]:
+        """Advance each session by its request, one or more blocks of `block_frames` frames.
+
+        Raises IndexError for a source frame outside the scene, ValueError for a part of a block.
+        """
+        for request in requests:
+            if not len(request.source) or len(request.source) % self.block_frames:
+                raise ValueError(f"expected a multiple of {self.block_frames} frames, got {len(request.source)}")
+        for session in sessions:
+            self._revive(session)
+        return self._advance(sessions, requests, self.block_frames)
+
+    @torch.inference_mode()
+    def _advance(self, sessions: Sequence[StarSession], requests: Sequence[BlockRequest], frames: int) -> list[Block]:
+        """All requests in rounds of one block of `frames` frames, each round in batches."""
+        done: list[list[Block]] = [[] for _ in sessions]
+        for first in range(0, max((len(r.source) for r in requests), default=0), frames):
+            going = [k for k, request in enumerate(requests) if len(request.source) > first]
+            for batch in _batches(going, self.max_batch):
+                parts = [_part(requests[k], first, frames) for k in batch]
+                for k, block in zip(batch, self._block([sessions[k] for k in batch], parts), strict=True):
+                    done[k].append(block)
+        return [blocks[0] if len(blocks) == 1 else _joined(blocks) for blocks in done]
+
+    def _block(self, sessions: Sequence[StarSession], requests: Sequence[BlockRequest]) -> list[Block]:
+        """One block of each session; all are at their first, or none is."""
+        first, worlds = sessions[0].blocks == 0, len(sessions)
+        self.listen("splat")
+        render, mask, depth = self._splat(sessions, requests)
+        self.listen("encode")
+        latents, streams = self.encoder.encode(render, None if first else self._stacked(sessions, "render"))
+        render_streams = split(streams, worlds)
+        reference, reference_streams = self._reference(sessions, requests)
+        condition = torch.cat((mask_latents(mask[:, :, 0] * 2 - 1, first), latents.float()), 2)
+        self.listen("prefill")
+        text = self._text(sessions)
+        previous = [session.previous.to(self.device) for session in sessions if session.previous is not None]
+        context = torch.cat((reference.float(), torch.cat(previous)), 1) if previous else reference.float()
+        cache = self._caches.get((worlds, context.shape[1]))
+        cache = self.dit.prefill(context, text, cache, self.latents_per_block)
+        self._caches = {(worlds, context.shape[1]): cache}
+        self.listen("denoise")
+        draws, shape = len(self.schedule.steps), latents.shape[1:]
+        noise = torch.stack([block_noise(s.key, s.blocks, draws, shape) for s in sessions]).to(self.device)
+        clean = sample_block(self.dit, condition, noise[:, 0], noise[:, 1:], cache, text, self.schedule)
+        self.listen("decode")
+        video, streams = self.decoder.decode(clean, None if first else self._stacked(sessions, "decoded"))
+        self.listen("hand over")
+        blocks = []
+        for k, (session, request, stream) in enumerate(zip(sessions, requests, split(streams, worlds), strict=True)):
+            session.previous = clean[k : k + 1].clone()
+            session.reference, session.render, session.decoded = reference_streams[k], render_streams[k], stream
+            session.prefix = follow(session.prefix, request.source)
+            session.past = self._longer(session.past, request, session.previous)
+            session.blocks += 1
+            blocks.append(_observed(request.observe, video[k], depth[k], mask[k]))
+        self.listen("")
+        return blocks
+
+    def _splat(
+        self, sessions: Sequence[StarSession], requests: Sequence[BlockRequest]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Renders (B, F, 3, H, W) in [-1, 1], masks and depths (B, F, 1, H, W) in the target cameras."""
+        pairs = list(zip(sessions, requests, strict=True))
+        frames = torch.cat([self._frames(s.view, r.source) for s, r in pairs])
+        depth = np.stack([s.view.depth(int(i)) for s, r in pairs for i in r.source])
+        source_c2w, target_c2w, intrinsics = (
+            torch.from_numpy(np.concatenate(cameras)).to(self.device)
+            for cameras in (
+                [s.view.c2w[r.source] for s, r in pairs],
+                [r.c2w for _, r in pairs],
+                [s.view.intrinsics[r.source] for s, r in pairs],
+            )
+        )
+        parts = splat(
+            frames,
+            torch.from_numpy(depth[:, None]).to(self.device),
+            source_c2w,
+            target_c2w,
+            intrinsics,
+            normalizer="frame" if self.far is None else self.far,
+            return_depth=True,
+        )
+        render, mask, z = (part.unflatten(0, (len(sessions), -1)) for part in parts)
+        return render, mask, z
+
+    def _frames(self, view: Any, source: NDArray[np.int64]) -> Tensor:
+        """Source frames (F, 3, H, W) in [-1, 1]."""
+        frames = torch.from_numpy(np.stack([view.rgb(int(i)) for i in source])).to(self.device)
+        return frames.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+    def _reference(self, sessions: Sequence[StarSession], requests: Sequence[BlockRequest]) -> tuple[Tensor, list[Any]]:
+        """Latents of the source frames as they were shown, and the stream after them; coded once for sessions alike."""
+        keys = [follow(s.prefix, r.source) for s, r in zip(sessions, requests, strict=True)]
+        found = {key: hit for key in keys if (hit := self._references.get(key)) is not None}
+        missing = {key: k for k, key in enumerate(keys) if key not in found}
+        if missing:
+            rows = list(missing.values())
+            frames = torch.stack([self._frames(sessions[k].view, requests[k].source) for k in rows])
+            stream = None if sessions[0].blocks == 0 else self._stacked([sessions[k] for k in rows], "reference")
+            latents, stream = self.encoder.encode(frames, stream)
+            for row, (key, part) in enumerate(zip(missing, split(stream, len(rows)), strict=True)):
+                found[key] = latents[row : row + 1].clone(), part
+                self._references.put(key, *found[key])
+        return torch.cat([found[key][0] for key in keys]), [found[key][1] for key in keys]
+
+    def _stacked(self, sessions: Sequence[StarSession], name: str) -> Any:
+        return tuple(part.to(self.device) for part in stack([getattr(session, name) for session in sessions]))
+
+    def _text(self, sessions: Sequence[StarSession]) -> Text:
+        """The prompts' keys and values, one row if all worlds share a prompt."""
+        captions = [session.caption for session in sessions]
+        for caption in dict.fromkeys(captions):
+            if caption not in self._texts:
+                while len(self._texts) >= max(KEPT_PROMPTS, self.max_batch):
+                    self._texts.pop(next(iter(self._texts)))
+                self._texts[caption] = self.dit.read(self.embed(caption))
+        texts = [self._texts[caption] for caption in captions]
+        if len(set(captions)) == 1:
+            return texts[0]
+        return Text(torch.cat([text.keys for text in texts], 1), torch.cat([text.values for text in texts], 1))
+
+    def _longer(self, past: Past | None, request: BlockRequest, latents: Tensor) -> Past:
+        """The past with a block added, cut to what the codecs remember."""
+        if past is None:
+            past = Past(request.source[:0], request.c2w[:0], latents[:, :0])
+        frames = 1 + TEMPORAL * (self.memory - 1)
+        return Past(
+            np.concatenate((past.source, request.source))[-frames:],
+            np.concatenate((past.c2w, request.c2w))[-frames:],
+            torch.cat((past.latents.to(latents.device), latents), 1)[:, -self.memory :].clone(),
+        )
+
+    @torch.inference_mode()
+    def _revive(self, session: StarSession) -> None:
+        """Code a light snapshot's streams anew, from the frames and latents that their memory reaches back to."""
+        if session.decoded is not None or session.past is None:
+            return
+        past = session.past
+        request = BlockRequest(past.source, past.c2w, past.source[:0])
+        _, session.reference = self.encoder.encode(self._frames(session.view, past.source)[None], None)
+        _, session.render = self.encoder.encode(self._splat([session], [request])[0], None)
+        _, session.decoded = self.decoder.decode(past.latents.to(self.device), None)
+
+
+def weights_digest(module: nn.Module) -> str:
+    """A hash of every parameter's name, shape and up to 64 values spread over it: cheap at any size, and as telling."""
+    told = hashlib.blake2b(digest_size=16)
+    for name, parameter in sorted(module.named_parameters()):
+        flat = parameter.detach().flatten()
+        some = flat[:: max(1, len(flat) // 64)][:64].float().cpu().numpy()
+        told.update(f"{name} {tuple(parameter.shape)}".encode() + some.tobytes())
+    return told.hexdigest()
+
+
+def _batches(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    return (items[first : first + size] for first in range(0, len(items), size))
+
+
+def _part(request: BlockRequest, first: int, frames: int) -> BlockRequest:
+    """Frames `first` .. `first` + `frames` of a request, and which of those are observed."""
+    observe = request.observe[(request.observe >= first) & (request.observe < first + frames)] - first
+    return BlockRequest(request.source[first : first + frames], request.c2w[first : first + frames], observe)
+
+
+def _joined(blocks: Sequence[Block]) -> Block:
+    rgb, depth, covered = (np.concatenate([getattr(b, name) for b in blocks]) for name in ("rgb", "depth", "covered"))
+    return Block(rgb, depth, covered)
+
+
+def _observed(observe: NDArray[np.int64], video: Tensor, depth: Tensor, mask: Tensor) -> Block:
+    """Of one world's video (F, 3, H, W) in [-1, 1], depth and mask (F, 1, H, W) the frames somebody looks at."""
+    rows = torch.from_numpy(observe).to(video.device)
+    rgb = ((video[rows].float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+    covered = (mask[rows, 0] > 0).cpu().numpy()
+    return Block(rgb.cpu().numpy().copy(), fill_depth(depth[rows, 0].cpu().numpy(), covered), covered)

@@ -1,0 +1,43 @@
+"""Rotary position embedding over three axes: where a token lies is an angle by which its channels are turned.
+
+The head_dim channels of a head are c = head_dim / 2 complex numbers, adjacent pairs; the first c - 2 (c // 3) of them turn
+with the latent frame, the next c // 3 with the row, the last c // 3 with the column. Pair i of an axis with n pairs turns
+by index * 10000^(-i / n). Angles are computed in float64, the turn itself in float32.
+
+Ref: Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding".
+"""
+
+from functools import lru_cache
+
+from inspatio_gym.extras import extra
+
+with extra("star"):
+    import torch
+    from torch import Tensor
+
+THETA = 10000.0
+
+
+@lru_cache(maxsize=32)
+def angles(grid: tuple[int, int, int], first_frame: int, head_dim: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Cosine and sine of every token's turns, float32 (tokens, 1, head_dim / 2) each.
+
+    grid: frames, rows, columns of tokens. first_frame: index of the first frame; rows and columns begin at 0.
+    """
+    pairs = head_dim // 2
+    shares = (pairs - 2 * (pairs // 3), pairs // 3, pairs // 3)
+    turns = []
+    for axis, (count, share) in enumerate(zip(grid, shares, strict=True)):
+        index = torch.arange(count, dtype=torch.float64) + (first_frame if axis == 0 else 0)
+        turn = index[:, None] * THETA ** (-torch.arange(share, dtype=torch.float64) / share)
+        shape = [1, 1, 1, share]
+        shape[axis] = count
+        turns.append(turn.view(shape).expand(*grid, share))
+    turn = torch.cat(turns, -1).flatten(0, 2)[:, None]
+    return turn.cos().float().to(device), turn.sin().float().to(device)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn the heads of tokens x (B, tokens, heads, head_dim) by their angles."""
+    re, im = x.float().unflatten(-1, (-1, 2)).unbind(-1)
+    return torch.stack((re * cos - im * sin, re * sin + im * cos), -1).flatten(-2).to(x.dtype)

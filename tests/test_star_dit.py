@@ -1,0 +1,300 @@
+"""The diffusion transformer and its sampler: parity with the released implementation, and laws at other sizes."""
+
+import json
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+from inspatio_gym.checkpoints.weights import WeightsError
+from inspatio_gym.star import generate_latents, load_dit
+from inspatio_gym.star.attention import candidates, choose
+from inspatio_gym.star.dit import Dit, DitConfig
+from inspatio_gym.star.mask import mask_latents
+from inspatio_gym.star.noise import block_noise
+from inspatio_gym.star.rope import angles, rotate
+from inspatio_gym.star.schedule import Schedule, to_clean, to_noisy
+from tests.star_worlds import tiny_dit
+
+ROLLOUT = ("ref_latent", "render_latent", "mask_latent", "prompt_embeds", "noise", "renoise")
+
+
+@pytest.fixture(scope="module")
+def released(shared):
+    return load_file(shared / "fixtures/dit_tiny/tensors.safetensors")
+
+
+@pytest.fixture(scope="module")
+def dit(shared):
+    folder = shared / "fixtures/dit_tiny"
+    return load_dit(folder / "weights.safetensors", folder / "config.json")
+
+
+def apart(a, b):
+    assert a.shape == b.shape
+    return float((a - b).abs().max())
+
+
+class TestParity:
+    @pytest.mark.parametrize("number", [0, 1])
+    def test_context_keys_and_values_are_the_released_ones(self, dit, released, number):
+        context = released[f"block{number}.context_in"]
+        with torch.inference_mode():
+            cache = dit.prefill(context[:, :, :16], dit.read(released["prompt_embeds"]), block_frames=3)
+        for layer in range(dit.config.num_layers):
+            for ours, theirs in ((cache.keys, "k"), (cache.values, "v")):
+                expected = released[f"block{number}.kv.{layer}.{theirs}"]
+                assert apart(ours[layer, :, : cache.length], expected) < 1e-4
+
+    @pytest.mark.parametrize("number", [0, 1])
+    def test_flow_and_clean_latents_of_every_step_are_the_released_ones(self, dit, released, number):
+        part = slice(3 * number, 3 * number + 3)
+        condition = torch.cat((released["mask_latent"], released["render_latent"]), 2)[:, part]
+        schedule = Schedule()
+        with torch.inference_mode():
+            text = dit.read(released["prompt_embeds"])
+            cache = dit.prefill(released[f"block{number}.context_in"][:, :, :16], text, block_frames=3)
+            for k, timestep in enumerate(schedule.timesteps):
+                x = released[f"block{number}.step{k}.x"]
+                flow = dit.denoise(x, condition, timestep[None], cache, text)
+                assert apart(flow, released[f"block{number}.step{k}.flow"]) < 1e-4
+                clean = to_clean(x, flow, schedule.sigma(timestep[None]))
+                assert apart(clean, released[f"block{number}.step{k}.x0"]) < 1e-4
+
+    def test_a_rollout_of_three_blocks_is_the_released_one(self, dit, released):
+        assert apart(generate_latents(dit, *(released[name] for name in ROLLOUT)), released["output"]) < 1e-4
+
+    def test_schedule(self, shared):
+        released = load_file(shared / "fixtures/scheduler/scheduler.safetensors")
+        schedule = Schedule()
+        assert apart(schedule.training_timesteps(), released["timesteps"]) <= 1e-6
+        assert apart(schedule.timesteps, released["warped"]) <= 1e-6
+        assert apart(schedule.sigma(released["timesteps"]), released["sigmas"]) <= 1e-6
+        noisy = to_noisy(released["x"], released["noise"], schedule.sigma(released["t"]))
+        assert apart(noisy, released["noisy"]) <= 1e-6
+
+    @pytest.mark.parametrize("frames", [9, 12, 13, 25])
+    def test_mask_channels(self, shared, frames):
+        released = load_file(shared / "fixtures/scheduler/mask.safetensors")
+        whole = 1 + (frames - 1) // 4 * 4  # frames that fill no whole latent are dropped
+        ours = mask_latents(released[f"mask_{frames}"][:, 0, :whole], first=True)
+        assert apart(ours, released[f"latent_mask_{frames}"]) <= 1e-6
+
+    def test_a_mask_in_blocks_is_the_whole_one(self, shared):
+        mask = load_file(shared / "fixtures/scheduler/mask.safetensors")["mask_25"][:, 0, :21]
+        blocks = [mask_latents(mask[:, :9], first=True), mask_latents(mask[:, 9:], first=False)]
+        assert torch.equal(torch.cat(blocks, 1), mask_latents(mask, first=True))
+
+
+class TestNetwork:
+    @settings(max_examples=8, deadline=None)
+    @given(
+        heads=st.integers(1, 3),
+        half=st.sampled_from([4, 10, 16]),
+        height=st.sampled_from([2, 4, 6]),
+        width=st.sampled_from([2, 8]),
+        block=st.sampled_from([1, 2, 3]),
+    )
+    def test_any_size_and_block_length(self, heads, half, height, width, block):
+        dit = tiny_dit(dim=heads * half * 2, num_heads=heads)
+        noise = torch.randn(2, 2 * block, 16, height, width)
+        mask, renoise = torch.randn(2, 2 * block, 4, height, width), torch.randn(2, 3, block, 16, height, width)
+        both = generate_latents(dit, noise, noise, mask, torch.randn(1, 5, 24), noise, renoise, frames_per_block=block)
+        assert both.shape == noise.shape
+        assert both.isfinite().all()
+
+    def test_what_is_not_attended_to_does_not_matter(self):
+        """The reference frames of the second block do not reach the first; everything else does."""
+        dit = tiny_dit()
+        noise, mask, renoise = torch.randn(1, 4, 16, 4, 4), torch.randn(1, 4, 4, 4, 4), torch.randn(2, 3, 2, 16, 4, 4)
+        text = torch.randn(1, 5, 24)
+        ref = torch.randn(1, 4, 16, 4, 4)
+        changed = ref.clone()
+        changed[:, 2:] += 1
+        before = generate_latents(dit, ref, noise, mask, text, noise, renoise, frames_per_block=2)
+        after = generate_latents(dit, changed, noise, mask, text, noise, renoise, frames_per_block=2)
+        assert torch.equal(before[:, :2], after[:, :2])
+        assert apart(before[:, 2:], after[:, 2:]) > 1e-3
+
+    def test_a_cache_is_written_again_without_a_trace_of_the_last_block(self):
+        dit, context, other = tiny_dit(), torch.randn(1, 2, 16, 4, 4), torch.randn(1, 2, 16, 4, 4)
+        with torch.inference_mode():
+            text = dit.read(torch.randn(1, 5, 24))
+            noisy, condition, timestep = torch.randn(1, 2, 16, 4, 4), torch.randn(1, 2, 20, 4, 4), torch.tensor([625.0])
+            fresh = dit.denoise(noisy, condition, timestep, dit.prefill(context, text), text)
+            used = dit.prefill(other, text)
+            dit.denoise(noisy + 1, condition, timestep, used, text)
+            again = dit.prefill(context, text, used)
+            assert again is used
+            assert torch.equal(dit.denoise(noisy, condition, timestep, again, text), fresh)
+            assert torch.equal(dit.denoise(noisy, condition, timestep, again, text), fresh)
+
+    def test_no_room_and_other_mistakes_are_named(self):
+        dit = tiny_dit()
+        with torch.inference_mode():
+            text = dit.read(torch.randn(1, 5, 24))
+            cache = dit.prefill(torch.randn(1, 2, 16, 4, 4), text, block_frames=1)
+            with pytest.raises(ValueError, match="room for 8 tokens"):
+                dit.denoise(torch.randn(1, 2, 16, 4, 4), torch.randn(1, 2, 20, 4, 4), torch.tensor([1.0]), cache, text)
+            with pytest.raises(ValueError, match="even height and width"):
+                dit.prefill(torch.randn(1, 2, 16, 3, 4), text)
+            with pytest.raises(ValueError, match="prompt embeddings"):
+                dit.read(torch.randn(1, 5, 23))
+
+    def test_padding_of_a_prompt_is_zeros(self):
+        dit, text = tiny_dit(), torch.randn(1, 3, 24)
+        with torch.inference_mode():
+            short, full = dit.read(text), dit.read(torch.cat((text, torch.zeros(1, 5, 24)), 1))
+        assert torch.equal(short.keys, full.keys)
+
+
+class TestRope:
+    @settings(max_examples=20, deadline=None)
+    @given(offset=st.integers(0, 40), frame=st.integers(0, 3), other=st.integers(0, 3))
+    def test_attention_depends_on_distance_alone(self, offset, frame, other):
+        q, k = torch.randn(2, 1, 4 * 2 * 3, 1, 44)
+
+        def score(first):
+            turn = angles((4, 2, 3), first, 44, torch.device("cpu"))
+            a, b = rotate(q, *turn)[0, frame * 6, 0], rotate(k, *turn)[0, other * 6, 0]
+            return a @ b
+
+        assert float((score(0) - score(offset)).abs()) < 1e-4
+
+    def test_the_first_token_is_not_turned_and_no_length_changes(self):
+        x = torch.randn(1, 12, 2, 20)
+        turned = rotate(x, *angles((3, 2, 2), 0, 20, torch.device("cpu")))
+        assert torch.equal(turned[:, 0], x[:, 0])
+        assert apart(turned.norm(dim=-1), x.norm(dim=-1)) < 1e-5
+
+
+class TestSchedule:
+    @given(sigma=st.floats(0.05, 1), seed=st.integers(0, 99))
+    def test_the_clean_latents_come_back_from_the_true_flow(self, sigma, seed):
+        clean, noise = torch.randn(2, 1, 3, 16, 2, 2, generator=torch.Generator().manual_seed(seed))
+        level = torch.tensor([sigma])
+        assert apart(to_clean(to_noisy(clean, noise, level), noise - clean, level), clean) < 1e-5
+
+    @pytest.mark.parametrize("steps", [(), (250, 500), (1001,), (500, 0)])
+    def test_steps_must_fall(self, steps):
+        with pytest.raises(ValueError, match="falling steps"):
+            Schedule(steps)
+
+
+class TestNoise:
+    def test_any_draw_can_be_had_without_the_others(self):
+        assert torch.equal(block_noise(7, 3, 4, (2, 3))[:2], block_noise(7, 3, 2, (2, 3)))
+
+    def test_keys_blocks_and_draws_differ(self):
+        draws = [block_noise(key, block, 2, (64,))[k] for key in (1, 2) for block in (0, 1) for k in (0, 1)]
+        correlation = torch.corrcoef(torch.stack(draws)) - torch.eye(len(draws))
+        assert float(correlation.abs().max()) < 0.5
+
+    def test_it_is_standard_normal(self):
+        noise = block_noise(2**63 + 5, 0, 2, (20_000,))
+        assert abs(float(noise.mean())) < 0.02
+        assert abs(float(noise.std()) - 1) < 0.02
+
+    def test_the_numbers_never_change(self):
+        """They are part of what a seed means."""
+        assert block_noise(1, 2, 2, (2,)).flatten().tolist() == pytest.approx(GOLDEN, abs=1e-6)
+
+
+GOLDEN = [1.1197171, -1.2581526, -1.5942696, -0.8225908]
+
+
+class TestLoading:
+    def save(self, tmp_path, rename=lambda name: name, drop=()):
+        state = {rename(k): v for k, v in tiny_dit().state_dict().items() if k not in drop}
+        save_file(state, tmp_path / "weights.safetensors")
+        return tmp_path / "weights.safetensors"
+
+    @pytest.mark.parametrize(
+        "rename",
+        [
+            lambda name: name,
+            lambda name: f"model.{name}",
+            lambda name: f"model._fsdp_wrapped_module.{name}".replace("blocks.0.", "blocks.0._fsdp_wrapped_module."),
+        ],
+    )
+    def test_every_naming_of_the_release(self, tmp_path, rename):
+        loaded = load_dit(self.save(tmp_path, rename), vars_of(tiny_dit().config))
+        assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), tiny_dit().parameters(), strict=True))
+
+    def test_a_folder_with_one_file_and_a_config_file(self, tmp_path):
+        self.save(tmp_path)
+        (tmp_path / "config.json").write_text(json.dumps({"config": vars_of(tiny_dit().config), "blocks": 3}))
+        assert load_dit(tmp_path, tmp_path / "config.json").config == tiny_dit().config
+
+    def test_sizes_are_read_off_the_weights(self, tmp_path):
+        dit = tiny_dit(dim=256, num_heads=2, text_len=512)
+        save_file(dit.state_dict(), tmp_path / "w.safetensors")
+        assert load_dit(tmp_path / "w.safetensors").config == dit.config
+
+    def test_bfloat16(self, tmp_path):
+        assert load_dit(self.save(tmp_path), tiny_dit().config, dtype=torch.bfloat16).dtype == torch.bfloat16
+
+    def test_a_missing_key_is_named(self, tmp_path):
+        file = self.save(tmp_path, drop=("blocks.1.self_attn.q.weight",))
+        with pytest.raises(WeightsError, match=r"weights.safetensors, which misses blocks.1.self_attn.q.weight"):
+            load_dit(file, tiny_dit().config)
+
+    def test_a_wrong_shape_is_named(self, tmp_path):
+        file = self.save(tmp_path)
+        with pytest.raises(
+            WeightsError, match=r"blocks.0.ffn.0.weight of shape \(32, 32\) where the network has \(48, 32\)"
+        ):
+            load_dit(file, {**vars_of(tiny_dit().config), "ffn_dim": 48})
+
+    def test_a_truncated_file_is_named(self, tmp_path):
+        file = self.save(tmp_path)
+        file.write_bytes(file.read_bytes()[:-100])
+        with pytest.raises(WeightsError, match=r"weights.safetensors.*cut off.*checkpoints download"):
+            load_dit(file, tiny_dit().config)
+
+    def test_a_missing_shard_is_named(self, tmp_path):
+        index = tmp_path / "model.safetensors.index.json"
+        index.write_text(json.dumps({"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}))
+        save_file({"a": torch.zeros(1)}, tmp_path / "one.safetensors")
+        with pytest.raises(FileNotFoundError, match="the shard two"):
+            load_dit(tmp_path)
+
+    def test_no_code_runs_from_a_weight_file(self, tmp_path):
+        class Hostile:
+            def __reduce__(self):
+                return (tmp_path.joinpath("ran").touch, ())
+
+        torch.save({"x": Hostile()}, tmp_path / "weights.pt")
+        with pytest.raises(WeightsError, match="expected tensors and nothing else"):
+            load_dit(tmp_path / "weights.pt")
+        assert not (tmp_path / "ran").exists()
+
+    def test_other_networks_are_refused(self, tmp_path):
+        save_file({"encoder.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
+        with pytest.raises(WeightsError, match="weights of a diffusion transformer"):
+            load_dit(tmp_path / "other.safetensors")
+
+
+class TestAttention:
+    def test_the_cpu_has_one_kernel(self):
+        assert candidates(torch.device("cpu"), torch.float32) == ["sdpa"]
+        assert choose("cpu", torch.float32) == "sdpa"
+
+    def test_a_kernel_that_cannot_work_is_refused(self, monkeypatch):
+        with pytest.raises(ValueError, match="'flash2'"):
+            choose("cpu", torch.float32, "flash2")
+        monkeypatch.setenv("INSPATIO_GYM_ATTENTION", "nonsense")
+        with pytest.raises(ValueError, match="'nonsense'"):
+            choose("cpu", torch.float32)
+
+
+def vars_of(config: DitConfig):
+    return {name: getattr(config, name) for name in config.__dataclass_fields__}
+
+
+def test_a_transformer_says_what_sizes_do_not_fit():
+    with pytest.raises(ValueError, match="num_heads"):
+        DitConfig(dim=30, num_heads=4)
+    assert Dit(DitConfig(dim=32, ffn_dim=8, num_heads=2, num_layers=1, text_dim=4, freq_dim=8)).config.head_dim == 16

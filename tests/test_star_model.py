@@ -1,0 +1,332 @@
+"""The STAR world behind the protocol: laws of sessions, on the real classes and small random weights."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium.utils.env_checker import check_env
+
+from inspatio_gym.star.model import StarModel
+from inspatio_gym.star.offline import generate_latents
+from inspatio_gym.world import BlockRequest, load_model
+from tests.star_worlds import SIZE, tiny_star
+
+
+@pytest.fixture(scope="module")
+def model() -> StarModel:
+    return tiny_star()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def request(scene, first: int, frames: int, sideways: float = 0.02) -> BlockRequest:
+    """Frames that play on from `first` while the camera drifts; the first and the last one are observed."""
+    source = np.arange(first, first + frames) % scene.num_frames
+    c2w = scene.c2w[source].copy()
+    c2w[:, 0, 3] += sideways * np.arange(frames) / frames * scene.median_depth
+    return BlockRequest(source, c2w, np.array([0, frames - 1]))
+
+
+def begin(model, scene, key: int = 0, first: int = 0):
+    (session,), (block,) = model.start([scene], [key], [request(scene, first, model.first_frames)])
+    return session, block
+
+
+def go_on(model, scene, session, steps: int, first: int = 20):
+    return [
+        model.step([session], [request(scene, first + k * model.block_frames, model.block_frames)])[0]
+        for k in range(steps)
+    ]
+
+
+def same(blocks, others):
+    assert len(blocks) == len(others)
+    for block, other in zip(blocks, others, strict=True):
+        for name in ("rgb", "depth", "covered"):
+            np.testing.assert_array_equal(getattr(block, name), getattr(other, name))
+
+
+def differ(blocks, others):
+    return any((a.rgb != b.rgb).any() for a, b in zip(blocks, others, strict=True))
+
+
+class TestBlocks:
+    def test_shapes_and_types(self, model, room_scene):
+        session, first = begin(model, room_scene)
+        assert (model.first_frames, model.block_frames) == (9, 12)
+        for block in [first, *go_on(model, room_scene, session, 1)]:
+            assert block.rgb.shape == (2, *SIZE, 3)
+            assert block.rgb.dtype == np.uint8
+            assert block.rgb.std() > 10  # a picture of something, or nothing below could fail
+            assert block.depth.shape == block.covered.shape == (2, *SIZE)
+            assert block.depth.dtype == np.float32
+            assert np.isfinite(block.depth).all()
+            assert (block.depth > 0).all()
+            assert 0.5 < block.covered.mean() <= 1
+
+    def test_depth_is_the_scenes(self, model, room_scene):
+        """From the recorded camera, what is covered lies where the scene says."""
+        source = np.arange(9)
+        still = BlockRequest(source, room_scene.c2w[source].copy(), np.array([8]))
+        _, (block,) = model.start([room_scene], [0], [still])
+        truth, seen = room_scene.view(SIZE).depth(8), block.covered[0]
+        assert seen.mean() > 0.99
+        assert np.median(np.abs(block.depth[0] - truth)[seen] / truth[seen]) < 0.01
+
+    @pytest.mark.parametrize("latents", [1, 2])
+    def test_other_block_lengths(self, room_scene, latents):
+        model = tiny_star(latents_per_block=latents)
+        assert (model.first_frames, model.block_frames) == (4 * latents - 3, 4 * latents)
+        session, _ = begin(model, room_scene)
+        assert len(go_on(model, room_scene, session, 2)) == 2
+
+    def test_a_long_request_is_many_blocks(self, model, room_scene):
+        one, other = begin(model, room_scene)[0], begin(model, room_scene)[0]
+        long = request(room_scene, 20, 24)
+        (block,) = model.step([one], [long])
+        halves = [
+            BlockRequest(long.source[:12], long.c2w[:12], np.array([0])),
+            BlockRequest(long.source[12:], long.c2w[12:], np.array([11])),
+        ]
+        parts = [model.step([other], [half])[0] for half in halves]
+        np.testing.assert_array_equal(block.rgb, np.concatenate([part.rgb for part in parts]))
+        np.testing.assert_array_equal(block.depth, np.concatenate([part.depth for part in parts]))
+
+    def test_streaming_is_the_offline_rollout(self, room_scene):
+        """Block by block through sessions = the whole clip of latents at once, from the same codec and noise."""
+        model, made = tiny_star(), []
+        session, _ = begin(model, room_scene)
+        made.append(session.previous)
+        requests = [request(room_scene, 0, 9)]
+        for k in range(2):
+            requests.append(request(room_scene, 20 + 12 * k, 12))
+            model.step([session], requests[-1:])
+            made.append(session.previous)
+        ends = offline_inputs(model, room_scene, requests, key=0)
+        text = model.embed(room_scene.caption)
+        whole = generate_latents(
+            model.dit, ends["ref"], ends["render"], ends["mask"], text, ends["noise"], ends["renoise"]
+        )
+        assert float((torch.cat(made, 1) - whole).abs().max()) < 2e-5
+
+    def test_wrong_requests_are_named(self, model, room_scene):
+        with pytest.raises(ValueError, match="first block of 9 frames, got 12"):
+            model.start([room_scene], [0], [request(room_scene, 0, 12)])
+        session, _ = begin(model, room_scene)
+        with pytest.raises(ValueError, match="multiple of 12 frames, got 9"):
+            model.step([session], [request(room_scene, 0, 9)])
+        beyond = BlockRequest(np.full(12, room_scene.num_frames), np.tile(np.eye(4), (12, 1, 1)), np.array([11]))
+        with pytest.raises(IndexError):
+            model.step([session], [beyond])
+        with pytest.raises(ValueError, match=r"multiples of 16, got \(50, 64\): pass render_size=\(48, 64\)"):
+            tiny_star(render_size=(50, 64))
+
+
+def offline_inputs(model, scene, requests, key):
+    """What the offline rollout is given: reference, render and mask latents of the whole clip, coded in one go."""
+    from inspatio_gym.star.mask import mask_latents
+    from inspatio_gym.star.noise import block_noise
+
+    whole = BlockRequest(
+        np.concatenate([r.source for r in requests]), np.concatenate([r.c2w for r in requests]), np.array([0])
+    )
+    session = model.session(scene, key)
+    with torch.inference_mode():
+        render, mask, _ = model._splat([session], [whole])
+        render_latents, _ = model.encoder.encode(render, None)
+        ref_latents, _ = model.encoder.encode(model._frames(session.view, whole.source)[None], None)
+    noise = torch.stack([block_noise(key, k, 4, (3, 16, SIZE[0] // 8, SIZE[1] // 8)) for k in range(len(requests))])
+    # the encoder looks ahead of a block's end in one go, and holds the last frame in a stream: take what the stream had
+    stream, refs, renders, at = [None, None], [], [], 0
+    for r in requests:
+        part = slice(at, at + len(r.source))
+        for k, (pieces, frames) in enumerate(
+            ((refs, model._frames(session.view, r.source)[None]), (renders, render[:, part]))
+        ):
+            latents, stream[k] = model.encoder.encode(frames, stream[k])
+            pieces.append(latents)
+        at += len(r.source)
+    assert torch.cat(refs, 1).shape == ref_latents.shape
+    assert torch.cat(renders, 1).shape == render_latents.shape
+    return {
+        "ref": torch.cat(refs, 1),
+        "render": torch.cat(renders, 1),
+        "mask": mask_latents(mask[:, :, 0] * 2 - 1, first=True),
+        "noise": noise[:, 0].flatten(0, 1)[None],
+        "renoise": noise[:, 1:],
+    }
+
+
+class TestSessions:
+    def test_a_batch_of_five_is_five_singles(self, model, room_scene, street_scene):
+        scenes, keys = [room_scene, street_scene, room_scene, room_scene, street_scene], [3, 1, 4, 1, 5]
+        firsts = [0, 2, 4, 0, 6]
+        sessions, blocks = model.start(scenes, keys, [request(s, f, 9) for s, f in zip(scenes, firsts, strict=True)])
+        nexts = [request(s, f + 9, 12) for s, f in zip(scenes, firsts, strict=True)]
+        together = [*blocks, *model.step(sessions, nexts)]
+        alone, later = [], []
+        for scene, key, first, following in zip(scenes, keys, firsts, nexts, strict=True):
+            session, block = begin(model, scene, key, first)
+            alone.append(block)
+            later += model.step([session], [following])
+        same(together, [*alone, *later])
+
+    def test_batching_changes_nothing_but_rounding(self, room_scene):
+        """What a GPU does, on the CPU: five worlds in one call of the networks."""
+        model = tiny_star()
+        singles = [begin(model, room_scene, key)[0] for key in range(5)]
+        for session in singles:
+            go_on(model, room_scene, session, 1)
+        model.max_batch = 5
+        batched, _ = model.start([room_scene] * 5, range(5), [request(room_scene, 0, 9)] * 5)
+        model.step(batched, [request(room_scene, 20, 12)] * 5)
+        for one, other in zip(singles, batched, strict=True):
+            assert float((one.previous - other.previous).abs().max()) < 1e-4
+
+    def test_keys_make_different_worlds(self, model, room_scene):
+        assert (begin(model, room_scene, 1)[1].rgb != begin(model, room_scene, 2)[1].rgb).any()
+
+    def test_snapshot_ten_steps_restore_ten_steps(self, model, room_scene):
+        session, _ = begin(model, room_scene, key=2**63 + 1)
+        go_on(model, room_scene, session, 1)
+        snapshot = session.snapshot()
+        blocks = go_on(model, room_scene, session, 10)
+        session.restore(snapshot)
+        same(blocks, go_on(model, room_scene, session, 10))
+        stranger = model.session(room_scene, key=0)
+        stranger.restore(snapshot)
+        same(blocks[:2], go_on(model, room_scene, stranger, 2))
+
+    def test_a_snapshot_is_plain_arrays_that_nobody_shares(self, model, room_scene):
+        session, _ = begin(model, room_scene)
+        snapshot = session.snapshot()
+        assert all(isinstance(value, np.ndarray | int | str) for value in snapshot.values())
+        again = session.snapshot()
+        for value in snapshot.values():
+            if isinstance(value, np.ndarray):
+                value[...] = 0
+        for name, value in again.items():
+            np.testing.assert_array_equal(value, session.snapshot()[name])
+
+    def test_a_light_snapshot_continues_up_to_rounding(self, room_scene):
+        model = tiny_star()
+        session, _ = begin(model, room_scene)
+        go_on(model, room_scene, session, 5)
+        whole, light = session.snapshot(), session.snapshot(light=True)
+        assert size_of(light) < size_of(whole)
+        blocks = go_on(model, room_scene, session, 2)
+        model = tiny_star()  # nothing is remembered of the frames shown
+        other = model.session(room_scene, key=0)
+        other.restore(light)
+        for block, again in zip(blocks, go_on(model, room_scene, other, 2), strict=True):
+            assert np.abs(block.rgb.astype(int) - again.rgb).max() <= 2
+            np.testing.assert_allclose(block.depth, again.depth, rtol=1e-5)
+
+    def test_a_fork_is_two_independent_equal_futures(self, model, room_scene):
+        session, _ = begin(model, room_scene)
+        twin = session.fork()
+        other_way = go_on(model, room_scene, twin, 2, first=50)
+        third = session.fork()
+        blocks = go_on(model, room_scene, session, 2)
+        same(blocks, go_on(model, room_scene, third, 2))
+        assert differ(blocks, other_way)
+
+    def test_interleaved_sessions_do_not_disturb_each_other(self, model, room_scene, street_scene):
+        one, _ = begin(model, room_scene, 1)
+        undisturbed = go_on(model, room_scene, one, 3)
+        one, _ = begin(model, room_scene, 1)
+        blocks = []
+        for k in range(3):
+            blocks += go_on(model, room_scene, one, 1, first=20 + 12 * k)
+            other, _ = begin(model, street_scene, k)
+            go_on(model, street_scene, other, 1)
+        same(undisturbed, blocks)
+
+    def test_references_shown_before_are_not_coded_again(self, room_scene, monkeypatch):
+        model, calls = tiny_star(), []
+        encode = model.encoder.encode
+        monkeypatch.setattr(model.encoder, "encode", lambda *a: (calls.append(1), encode(*a))[1])
+        first = begin(model, room_scene, 1)[1]
+        assert len(calls) == 2  # the render and the reference
+        begin(model, room_scene, 2)
+        assert len(calls) == 3
+        fresh = tiny_star()
+        same([first], [begin(fresh, room_scene, 1)[1]])
+
+    def test_its_size_is_stated_and_never_grows(self, model, room_scene):
+        session, _ = begin(model, room_scene)
+        go_on(model, room_scene, session, 4)
+        before = session.nbytes
+        go_on(model, room_scene, session, 40)
+        assert session.nbytes == before
+        whole = session.snapshot()
+        assert before == sum(v.nbytes for k, v in whole.items() if isinstance(v, np.ndarray) and k not in LOG)
+
+    def test_it_moves_between_devices(self, model, room_scene):
+        session, _ = begin(model, room_scene)
+        moved = session.to("meta")
+        assert moved.previous.device.type == "meta"
+        assert session.previous.device.type == "cpu"
+        same(go_on(model, room_scene, session.to("cpu"), 1), go_on(model, room_scene, session, 1))
+
+
+LOG = ("past.source", "past.c2w")
+
+
+def size_of(snapshot):
+    return sum(value.nbytes for value in snapshot.values() if isinstance(value, np.ndarray))
+
+
+class TestEnvironment:
+    @pytest.mark.filterwarnings("ignore:.*not within the observation space")
+    def test_it_passes_gymnasiums_check(self, model):
+        env = gym.make("InSpatio-v0", scene="room", model=model, size=(32, 48))
+        check_env(env.unwrapped, skip_render_check=True)
+
+    def test_it_is_deterministic_and_snapshots_through_the_environment(self, model):
+        env = gym.make("InSpatio-v0", scene="room", model=model, size=(32, 48))
+        frames = []
+        for _ in range(2):
+            env.action_space.seed(0)
+            env.reset(seed=7)
+            frames.append([env.step(env.action_space.sample())[0]["rgb"] for _ in range(3)])
+        np.testing.assert_array_equal(frames[0], frames[1])
+        snapshot = env.unwrapped.snapshot()
+        action = env.action_space.sample()
+        after = env.step(action)[0]
+        env.unwrapped.restore(snapshot)
+        np.testing.assert_array_equal(env.step(action)[0]["rgb"], after["rgb"])
+
+    def test_a_vector_of_worlds_is_so_many_singles(self, model):
+        arguments = {"scene": "room", "model": model, "size": (32, 48)}
+        envs = gym.make_vec("InSpatio-v0", num_envs=2, vectorization_mode="vector_entry_point", **arguments)
+        observed, _ = envs.reset(seed=[3, 4])
+        actions = envs.action_space.sample() * 0
+        stepped = envs.step(actions)[0]
+        for k, seed in enumerate((3, 4)):
+            env = gym.make("InSpatio-v0", **arguments)
+            np.testing.assert_array_equal(env.reset(seed=seed)[0]["rgb"], observed["rgb"][k])
+            np.testing.assert_array_equal(env.step(actions[k])[0]["rgb"], stepped["rgb"][k])
+
+    def test_without_weights_the_error_names_the_command(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("INSPATIO_GYM_CHECKPOINTS", str(tmp_path))
+        monkeypatch.setenv("HF_HOME", str(tmp_path))
+        with pytest.raises(FileNotFoundError, match=r"inspatio-gym checkpoints download inspatio-1.3b"):
+            gym.make("InSpatio-v0", scene="room", model="inspatio-1.3b")
+
+    def test_auto_is_the_warp_world_without_weights(self, tmp_path, monkeypatch, caplog):
+        monkeypatch.setenv("INSPATIO_GYM_CHECKPOINTS", str(tmp_path))
+        monkeypatch.setenv("HF_HOME", str(tmp_path))
+        with caplog.at_level("INFO", logger="inspatio_gym"):
+            assert load_model("auto").name == "warp"
+        assert "'warp'" in caplog.text
+
+    def test_an_option_that_a_model_does_not_know(self):
+        with pytest.raises(ValueError, match=r"options of the model 'warp'.*got \['prompt'\]"):
+            load_model("warp", prompt="a street")
