@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_models
+import torch
 from clips import make_video, scenery
 from numpy.typing import NDArray
 
 from inspatio_gym.checkpoints import WeightsNotFound
 from inspatio_gym.checkpoints.weights import WeightsError
 from inspatio_gym.extras import MissingExtra
-from inspatio_gym.geometry.poses import require_rigid
+from inspatio_gym.geometry.poses import compose, require_rigid, rotation_ypr
 from inspatio_gym.scenes import anchor
 from inspatio_gym.scenes.estimate import depth_anything_3 as module
 from inspatio_gym.scenes.estimate.depth_anything_3 import MultiView, estimate
@@ -101,6 +102,51 @@ def test_a_long_clip_goes_through_in_windows(loaded: None, monkeypatch: pytest.M
     sane(found, 13, (48, 72))
     assert shares == [6 / 13, 10 / 13, 1.0]
     assert "in 3 windows whose depths differ by" in found.geometry.reason
+
+
+class Oracle(torch.nn.Module):
+    """Knows where each frame, of one grey each, was taken; every window has another first camera and another unit."""
+
+    def __init__(self, c2w: NDArray[np.float64], units: Sequence[float]):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.c2w, self.units = c2w, list(units)
+
+    def forward(self, pictures: torch.Tensor) -> dict[str, torch.Tensor]:
+        grey = pictures[0, :, 0].mean((1, 2)).numpy() * module.DEVIATION[0] + module.MEAN[0]
+        frames = np.rint(grey * 255 / 10).astype(int)
+        c2w = np.linalg.inv(self.c2w[frames[2]]) @ self.c2w[frames]
+        unit = self.units.pop(0)
+        c2w[:, :3, 3] *= unit
+        height, width = pictures.shape[-2:]
+        depth = torch.full((1, len(frames), height, width), 2.0 * unit)
+        camera = torch.tensor([[0.8 * width, 0, width / 2], [0, 1.3 * height, height / 2], [0, 0, 1]])
+        return {
+            "depth": depth,
+            "depth_conf": torch.full_like(depth, 5.0),
+            "extrinsics": torch.tensor(np.linalg.inv(c2w)[None, :, :3], dtype=torch.float32),
+            "intrinsics": camera.expand(1, len(frames), 3, 3),
+        }
+
+
+@pytest.mark.parametrize(("metric", "unit"), [(True, 1.0), (False, 0.5)])
+def test_what_the_network_says_becomes_poses_from_the_first_frame_in_one_unit(
+    metric: bool, unit: float, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "WINDOW", 6)
+    monkeypatch.setattr(module, "OVERLAP", 2)
+    time = np.arange(14)
+    true = compose(rotation_ypr(2 * time), time[:, None] * (0.1, 0.0, 0.3))
+    network = MultiView(Oracle(true, [0.5, 1.0, 1.1]), metric)
+    monkeypatch.setattr(MultiView, "load", lambda folder: network)
+    frames = [np.full((48, 72, 3), 10 * i, np.uint8) for i in time]
+    found = estimate(clip_of(frames), progress=silent, weights=NAME, folder="anywhere")
+    expected = true.copy()
+    expected[:, :3, 3] *= unit  # of the first window, or of the median one where all mean metres
+    np.testing.assert_allclose(found.c2w, expected, atol=1e-4)
+    assert all(np.allclose(depth, 2 * unit, rtol=1e-4) for depth, _ in found.depth_maps)
+    np.testing.assert_allclose(found.intrinsics[0], [[0.8 * 72, 0, 35.5], [0, 1.3 * 48, 23.5], [0, 0, 1]], rtol=1e-5)
+    assert found.geometry.confidence == pytest.approx(0.8, abs=0.01)
 
 
 def test_it_is_an_estimator_that_anchor_knows_by_name(
