@@ -12,6 +12,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
+# It asks for old numpy and much that its networks do not need, and for no Python 3.13.x: what they need is in ".[depth]".
+DEPTH_ANYTHING_3 := --no-deps --ignore-requires-python depth-anything-3==0.1.1
+
 .PHONY: demo test check clean
 
 demo: $(VENV)/.demo
@@ -49,4 +52,5 @@ $(VENV)/.demo: $(VENV)/.torch pyproject.toml
 $(VENV)/.dev: $(VENV)/.torch pyproject.toml
 	@echo "installing inspatio-gym[dev] ..."
 	$(PIP) install -e ".[dev]"
+	$(PIP) install $(DEPTH_ANYTHING_3)
 	@touch $@

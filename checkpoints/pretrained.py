@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inspatio_gym.checkpoints.weights import WeightsError, read_header
+
 if TYPE_CHECKING:
     import torch
 
@@ -35,10 +37,12 @@ def best_device() -> str:
 def load_pretrained(cls: Any, folder: str | Path, *, device: "str | torch.device", dtype: "torch.dtype") -> Any:
     """The network of class `cls` (one of transformers') in `folder`, for inference on `device` in `dtype`.
 
-    Raises FileNotFoundError where files are missing, ValueError where weights and configuration do not agree.
+    Raises FileNotFoundError where files are missing, WeightsError for weights that are cut off or another network's.
     """
     folder = Path(folder)
     require_files(folder, "config.json", "*.safetensors")
+    for file in folder.glob("*.safetensors"):
+        read_header(file)  # raises if it was cut off
     options = {"dtype": dtype, "local_files_only": True, "use_safetensors": True, "ignore_mismatched_sizes": True}
     with silent_transformers():
         network, found = cls.from_pretrained(folder, output_loading_info=True, **options)
@@ -47,7 +51,7 @@ def load_pretrained(cls: Any, folder: str | Path, *, device: "str | torch.device
         listed = "; ".join(
             f"{len(keys)} {kind.replace('_', ' ')}, {min(map(str, keys))}" for kind, keys in wrong.items()
         )
-        raise ValueError(f"expected the weights of a {cls.__name__} in {folder}, got {listed}: download it again")
+        raise WeightsError(f"expected the weights of a {cls.__name__} in {folder}, got {listed}: download it again")
     return network.to(device).eval().requires_grad_(False)
 
 

@@ -18,11 +18,13 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from inspatio_gym.checkpoints import CHECKPOINTS
 from inspatio_gym.scenes import estimate as estimators
 from inspatio_gym.scenes.cache import cache_root, explained, partial_folder, scene_key
 from inspatio_gym.scenes.caption import plan
@@ -183,7 +185,8 @@ def _estimator(name: str) -> Callable[..., Any]:
         known = ["auto", *sorted(estimators.ESTIMATORS)]
         raise ValueError(f"expected an estimator out of {known}, got {name!r}: pass estimator='auto'")
     home, attribute = estimators.ESTIMATORS[name].split(":")
-    return getattr(importlib.import_module(home), attribute)
+    estimate = getattr(importlib.import_module(home), attribute)
+    return partial(estimate, weights=name) if name in CHECKPOINTS else estimate
 
 
 def _cached(target: Path) -> Scene | None:
@@ -210,8 +213,8 @@ def _warn_of_assumptions(scene: Scene) -> None:
     _warned.add(scene.digest)
     warnings.warn(
         f"the geometry of {scene.name!r} is an assumption, not a measurement ({geometry.method}, confidence "
-        f"{geometry.confidence:.2f}): {geometry.reason}. Better estimators, Depth-Anything-3 and Depth-Anything-V2 "
-        "metric, are coming behind the same interface, anchor(..., estimator=)",
+        f"{geometry.confidence:.2f}): {geometry.reason}. With weights, Depth-Anything-3 and Depth-Anything-V2 metric estimate "
+        "it: `inspatio-gym checkpoints list`, then anchor(..., estimator=)",
         GeometryWarning,
         stacklevel=3,
     )

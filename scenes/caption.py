@@ -36,7 +36,7 @@ class Captioner:
     def load(cls, folder: str | Path, device: str = "cpu") -> "Captioner":
         """The captioner in `folder`, in float32 on a CPU and in float16 elsewhere.
 
-        Raises FileNotFoundError where files are missing, ValueError where weights and configuration do not agree,
+        Raises FileNotFoundError where files are missing, WeightsError where weights and configuration do not agree,
         MissingExtra without transformers.
         """
         with extra("depth"):
@@ -44,7 +44,7 @@ class Captioner:
             from transformers import Florence2ForConditionalGeneration, Florence2Processor
 
             from inspatio_gym.checkpoints.pretrained import load_pretrained, require_files, silent_transformers
-        require_files(Path(folder), "preprocessor_config.json", "tokenizer.json")
+        require_files(Path(folder), "*processor_config.json", "tokenizer.json")
         dtype = torch.float32 if torch.device(device).type == "cpu" else torch.float16
         network = load_pretrained(Florence2ForConditionalGeneration, folder, device=device, dtype=dtype)
         with silent_transformers():

@@ -38,7 +38,8 @@ class SceneGeometry:
     """How depth and cameras were found, kept in `scene.json`."""
 
     method: str
-    """"structure-from-motion", "rotation-and-prior", "static-prior" or "synthetic-truth"."""
+    """"structure-from-motion", "rotation-and-prior", "static-prior" or "synthetic-truth"; with a network's depth instead,
+    "structure-from-motion-and-depth-anything-v2", "rotation-and-..." or "static-and-depth-anything-v2"; "depth-anything-3"."""
     confidence: float
     """0 (an assumption) to 1 (the truth)."""
     reason: str

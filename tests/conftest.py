@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: the reference data beside the repository, the bundled scenes, a cache of their own."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -10,14 +11,18 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Weights that a developer has fetched change what "auto" means; this one is read when huggingface_hub is imported.
+os.environ["HF_HUB_CACHE"] = os.devnull
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory):
-    """Keep scenes anchored by tests out of the user's cache."""
+    """Keep scenes anchored by tests out of the user's cache, and the user's weights out of the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INSPATIO_GYM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("INSPATIO_GYM_CHECKPOINTS", str(tmp_path_factory.mktemp("checkpoints")))
         yield
 
 

@@ -94,6 +94,6 @@ def test_the_command_line_takes_and_says_the_caption(video: Path, capsys: pytest
 
 def test_missing_files_are_named(tmp_path: Path):
     with pytest.raises(
-        FileNotFoundError, match=r"expected preprocessor_config.json, tokenizer.json in .*no such folder"
+        FileNotFoundError, match=r"expected \*processor_config.json, tokenizer.json in .*no such folder"
     ):
         Captioner.load(tmp_path / "nowhere")

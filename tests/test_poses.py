@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from inspatio_gym.geometry import poses
 from inspatio_gym.geometry.logdepth import FAR, NEAR, decode_code, decode_depth, encode_depth
+from inspatio_gym.geometry.poses import angle_deg, compose, require_rigid, rotation_ypr, smooth_poses
 
 angles = st.floats(-720, 720)
 turns = st.builds(poses.rotation_ypr, angles, angles, angles)
@@ -132,3 +134,55 @@ def test_depth_beyond_the_range_takes_its_ends_and_nan_is_refused():
         encode_depth([1.0, np.nan])
     with pytest.raises(TypeError, match="uint16"):
         decode_depth(np.zeros(3, np.int32))
+
+
+# --- smoothing --------------------------------------------------------------------------------------------------------
+
+
+def uniform_motion(count: int = 30) -> NDArray[np.float64]:
+    """A camera that turns through the half circle where canonical quaternions change their sign, and moves on."""
+    return compose(rotation_ypr(np.linspace(0, 350, count)), np.arange(count)[:, None] * (0.1, 0.02, -0.3))
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.7, 2.0, 100.0])
+def test_smoothing_leaves_rest_and_uniform_motion_as_they_are(sigma: float):
+    rest = np.tile(compose(rotation_ypr(20, 30, 40), (1, 2, 3)), (6, 1, 1))
+    np.testing.assert_allclose(smooth_poses(rest, sigma), np.tile(np.eye(4), (6, 1, 1)), atol=1e-12)
+    moving = uniform_motion()
+    if sigma < 100:  # within which it turns by less than half a circle
+        np.testing.assert_allclose(smooth_poses(moving, sigma), moving, atol=1e-9)
+
+
+def test_smoothing_takes_out_jitter_and_keeps_the_first_camera_the_identity():
+    rng = np.random.default_rng(0)
+    true = uniform_motion()
+    jitter = compose(rotation_ypr(*rng.normal(0, 1, (3, 30))), rng.normal(0, 0.05, (30, 3)))
+    jitter[0] = np.eye(4)
+    smooth = smooth_poses(true @ jitter, 1.5)
+    assert (smooth[0] == np.eye(4)).all()
+    require_rigid(smooth)
+
+    def shaking(c2w: NDArray[np.float64]) -> tuple[float, float]:
+        """How much the steps differ, in degrees and in length; those of the true motion do not."""
+        turns = np.swapaxes(c2w[:-1, :3, :3], -1, -2) @ c2w[1:, :3, :3]
+        jolts = np.diff(c2w[:, :3, 3], 2, axis=0)
+        return float(angle_deg(turns[:-1], turns[1:]).mean()), float(np.linalg.norm(jolts, axis=1).mean())
+
+    before, after = shaking(true @ jitter), shaking(smooth)
+    assert after[0] < 0.3 * before[0]
+    assert after[1] < 0.3 * before[1]
+
+
+def test_smoothing_does_not_depend_on_where_the_world_begins():
+    """A turn of the world changes which quaternions are negative, and nothing else."""
+    rng = np.random.default_rng(1)
+    shaken = uniform_motion() @ compose(rotation_ypr(*rng.normal(0, 3, (3, 30))), rng.normal(0, 0.1, (30, 3)))
+    for yaw in (0, 60, 120, 180, 240):
+        moved = compose(rotation_ypr(yaw, 10, 20), (3, 2, 1)) @ shaken
+        np.testing.assert_allclose(smooth_poses(moved, 1.5), smooth_poses(shaken, 1.5), atol=1e-9)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_short_paths_can_be_smoothed(count: int):
+    shaken = uniform_motion()[:count]
+    np.testing.assert_allclose(smooth_poses(shaken, 2.0), shaken, atol=1e-9)

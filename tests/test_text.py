@@ -8,6 +8,7 @@ import tiny_models
 import torch
 from transformers import UMT5EncoderModel
 
+from inspatio_gym.checkpoints.weights import WeightsError
 from inspatio_gym.scenes.cache import cache_root
 from inspatio_gym.star.text import TextEncoder, embed
 
@@ -119,20 +120,21 @@ def test_missing_and_wrong_files_are_named(folder: Path, own_cache: Path, tmp_pa
         TextEncoder.load(tmp_path / "nowhere")
     broken = shutil.copytree(folder, tmp_path / "broken")
     config = broken / "text_encoder" / "config.json"
-    config.write_text(config.read_text().replace('"num_layers": 2', '"num_layers": 3'))
-    with pytest.raises(
-        ValueError, match=r"expected the weights of a UMT5EncoderModel in .*missing keys, encoder.block.2"
+    sizes = config.read_text()
+    for right, wrong, words in (
+        ('"num_layers": 2', '"num_layers": 3', r"UMT5EncoderModel in .*missing keys, encoder.block.2"),
+        ('"num_layers": 2', '"num_layers": 1', r"unexpected keys, encoder.block.1"),
+        ('"d_ff": 32', '"d_ff": 8', "mismatched keys"),
     ):
+        config.write_text(sizes.replace(right, wrong))
+        with pytest.raises(WeightsError, match=f"expected the weights of a .*{words}"):
+            embed(["a street"], broken)
+    config.write_text(sizes)
+    files = sorted((broken / "text_encoder").glob("*.safetensors"))
+    files[0].write_bytes(files[0].read_bytes()[:-10])
+    with pytest.raises(WeightsError, match=f"{files[0].name}.* cut off"):
         embed(["a street"], broken)
-    config.write_text(config.read_text().replace('"num_layers": 3', '"num_layers": 1'))
-    with pytest.raises(ValueError, match=r"unexpected keys, encoder.block.1"):
-        embed(["a street"], broken)
-    config.write_text(
-        config.read_text().replace('"num_layers": 1', '"num_layers": 2').replace('"d_ff": 32', '"d_ff": 8')
-    )
-    with pytest.raises(ValueError, match="mismatched keys"):
-        embed(["a street"], broken)
-    for file in (broken / "text_encoder").glob("*.safetensors"):
+    for file in files:
         file.unlink()
     with pytest.raises(FileNotFoundError, match=r"expected \*.safetensors in .*text_encoder"):
         embed(["a street"], broken)

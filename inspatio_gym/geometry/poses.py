@@ -131,3 +131,34 @@ def from_vector(vector: ArrayLike) -> Array:
     """(..., 4, 4) poses of vectors (..., 7): the inverse of `to_vector`. Raises ValueError for a zero quaternion."""
     v = np.asarray(vector, np.float64)
     return compose(from_quaternion(v[..., 3:]), v[..., :3])
+
+
+def smooth_poses(c2w: ArrayLike, sigma: float) -> Array:
+    """Poses (F, 4, 4) with the jitter of their estimation taken out, as seen from the first one, which is the identity.
+
+    Each position, and each rotation as a quaternion, becomes the mean of its neighbours under a Gaussian of `sigma` frames
+    (0: as they are). A quaternion and its negative are one rotation, so before averaging each takes the sign that is nearer
+    to the middle one. Beyond its ends the path goes on by point reflection, so that a uniform motion stays as it is.
+    """
+    poses = np.asarray(c2w, np.float64)
+    reach = min(int(np.ceil(3 * sigma)), len(poses) - 1)
+    if reach == 0:
+        return relative_to_first(poses)
+    before, after = slice(reach, 0, -1), slice(-2, -2 - reach, -1)
+    position, rotation = poses[:, :3, 3], poses[:, :3, :3]
+    path = np.concatenate((2 * position[0] - position[before], position, 2 * position[-1] - position[after]))
+    turned = [
+        end @ np.swapaxes(rotation[part], -1, -2) @ end for end, part in ((rotation[0], before), (rotation[-1], after))
+    ]
+    quaternions = quaternion(np.concatenate((turned[0], rotation, turned[1])))
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    weights /= weights.sum()
+    frames = np.arange(len(poses))
+    middle = quaternions[reach + frames]
+    mean_position, mean_quaternion = np.zeros_like(position), np.zeros_like(middle)
+    for k, weight in enumerate(weights):
+        near = quaternions[k + frames]
+        sign = np.where((near * middle).sum(-1, keepdims=True) < 0, -1, 1)
+        mean_position += weight * path[k + frames]
+        mean_quaternion += weight * sign * near
+    return relative_to_first(compose(from_quaternion(mean_quaternion), mean_position))

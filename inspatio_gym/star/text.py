@@ -53,7 +53,7 @@ class TextEncoder:
     ) -> "TextEncoder":
         """The encoder in `folder`/text_encoder and `folder`/tokenizer. text_len: tokens of every embedding.
 
-        Raises FileNotFoundError where files are missing, ValueError where weights and configuration do not agree,
+        Raises FileNotFoundError where files are missing, WeightsError where weights and configuration do not agree,
         MissingExtra without transformers.
         """
         with extra("star"):
@@ -99,7 +99,6 @@ def embed(
 
     They are looked for in the cache first; the encoder is loaded if one is not there, and dropped again.
     """
-    folder = Path(folder)
     digest = encoder_digest(folder)
     found, encoder = {}, None
     for prompt in dict.fromkeys(prompts):
@@ -113,7 +112,7 @@ def embed(
     return torch.stack([found[prompt] for prompt in prompts])
 
 
-def encoder_digest(folder: Path) -> str:
+def encoder_digest(folder: str | Path) -> str:
     """Hash of the encoder in `folder`: 32 hex digits of its weights (samples of large files), sizes and tokenizer."""
     tokenizer, encoder = (expect_diffusers_folder(folder, name) for name in ("tokenizer", "text_encoder"))
     require_files(encoder, "*.safetensors")

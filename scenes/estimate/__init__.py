@@ -5,6 +5,9 @@
     depth         of every pixel, given the cameras                         (`dense`, on `flow`, `stereo`, `completion`)
     or, where the camera does not change its place or nothing can be followed
     prior         a stated assumption, turned as the camera turns           (`prior`, `panning`)
+    or, with weights
+    network       metric depth of each frame, cameras as above              (`depth_anything_v2`)
+    network       cameras and depth of many frames together                 (`depth_anything_3`, `windows`)
 
 An estimator looks at frames and says where the camera was and how far everything is. Whatever it had to assume it states
 in `SceneGeometry`: the method, a confidence in 0..1, and the reason.
@@ -26,8 +29,18 @@ VERSION = 1
 ESTIMATORS = {
     "sfm": "inspatio_gym.scenes.estimate.measured:estimate_structure",
     "prior": "inspatio_gym.scenes.estimate.prior:estimate_prior",
+    "depth-anything-v2-metric-indoor-small": "inspatio_gym.scenes.estimate.depth_anything_v2:estimate",
+    "depth-anything-v2-metric-indoor-base": "inspatio_gym.scenes.estimate.depth_anything_v2:estimate",
+    "depth-anything-v2-metric-indoor-large": "inspatio_gym.scenes.estimate.depth_anything_v2:estimate",
+    "depth-anything-v2-metric-outdoor-small": "inspatio_gym.scenes.estimate.depth_anything_v2:estimate",
+    "depth-anything-v2-metric-outdoor-base": "inspatio_gym.scenes.estimate.depth_anything_v2:estimate",
+    "depth-anything-v2-metric-outdoor-large": "inspatio_gym.scenes.estimate.depth_anything_v2:estimate",
+    "depth-anything-3-small": "inspatio_gym.scenes.estimate.depth_anything_3:estimate",
+    "depth-anything-3-base": "inspatio_gym.scenes.estimate.depth_anything_3:estimate",
+    "depth-anything-3-nested-giant": "inspatio_gym.scenes.estimate.depth_anything_3:estimate",
 }
-"""Where each estimator lives, as module:callable; called with (clip, progress=)."""
+"""Where each estimator lives, as module:callable; called with (clip, progress=), and with weights= its own name if it is
+that of a checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)

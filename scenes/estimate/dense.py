@@ -87,7 +87,7 @@ class DenseDepth:
 
     def depth(self, i: int, greys: dict[int, NDArray[np.uint8]]) -> tuple[Map, Mask]:
         """z-depth and moving things of frame i. greys: frame -> grey picture (h, w), of i and all within `REACH`."""
-        seen, inverse, points = self._points(i)
+        seen, inverse, points = self.points(i)
         unit = float(np.median(inverse)) if len(inverse) else 1.0
         places, known = _nearest_pixel(seen, inverse / unit, self.size)
         normal = self.ground.normal(i, self._structure.cameras[i])
@@ -108,7 +108,7 @@ class DenseDepth:
         small = cv2.resize(self._clip.rgb(i), self.size[::-1], interpolation=cv2.INTER_AREA)
         return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
 
-    def _points(self, i: int) -> tuple[Array, Array, Array]:
+    def points(self, i: int) -> tuple[Array, Array, Array]:
         """Reconstructed points that frame i sees where it should: pixels (n, 2) of the map, inverse depth, world."""
         s = self._structure
         ids, seen = self._tracks.at(i)

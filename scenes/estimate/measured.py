@@ -38,14 +38,23 @@ def measure(clip: Clip, tracks: Tracks, pan: Pan, progress: Callable[[str, float
 
     Raises NoStructure with the reason where that cannot be done.
     """
+    structure = find_structure(clip, tracks, pan, progress)
+    return estimate_from(clip, structure, DenseDepth(clip, tracks, structure))
+
+
+def find_structure(clip: Clip, tracks: Tracks, pan: Pan, progress: Callable[[str, float], None]) -> Structure:
+    """Cameras and points of a clip whose camera moves. Raises NoStructure with the reason where there are none."""
     if pan.keeps_its_place:
         raise NoStructure(f"the camera {'turns but keeps its place' if pan.turns else 'stands still'}")
     try:
-        structure = reconstruct(tracks, first_focal(clip.size), lambda share: progress("cameras", share))
+        return reconstruct(tracks, first_focal(clip.size), lambda share: progress("cameras", share))
     except (np.linalg.LinAlgError, RuntimeError) as problem:  # degenerate beyond what was foreseen
         logger.warning("structure from motion failed", exc_info=True)
         raise NoStructure(f"structure from motion failed ({problem})") from problem
-    depth = DenseDepth(clip, tracks, structure)
+
+
+def estimate_from(clip: Clip, structure: Structure, depth: DenseDepth) -> Estimate:
+    """The estimate that a structure and its depth make."""
     return Estimate(
         c2w=relative_to_first(invert(structure.cameras)),
         intrinsics=np.tile(pinhole(structure.focal, clip.size), (clip.num_frames, 1, 1)),
