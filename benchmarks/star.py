@@ -260,12 +260,12 @@ def long_rollout(model: StarModel, scene: NoiseScene, config: Config) -> None:
     began = time.perf_counter()
     for number in range(config.horizon):
         model.step(sessions, [request(scene, number * model.block_frames, model.block_frames)])
-        if number in (config.horizon // 10, config.horizon - 1):
+        if number in (config.horizon // 2, config.horizon - 1):
             sizes.append(sessions[0].nbytes)
             used.append(used_bytes(config.device))
     took = time.perf_counter() - began
     print(
-        f"\n{config.horizon} blocks in {took:.0f} s: session {sizes[0]:,} bytes at a tenth, {sizes[-1]:,} at the end; "
+        f"\n{config.horizon} blocks in {took:.0f} s: session {sizes[0]:,} bytes half-way, {sizes[-1]:,} at the end; "
         f"allocated {used[0]:,} and {used[-1]:,}",
         flush=True,
     )

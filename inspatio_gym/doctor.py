@@ -67,6 +67,12 @@ def _machine() -> Iterator[Finding]:
             yield True, f"accelerator {k}", f"{of.name}, {of.total_memory / 2**30:.0f} GiB"
     else:
         yield False, "accelerator", "none that torch sees; the warp world needs none"
+    from inspatio_gym.star.attention import candidates, choose
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind = torch.bfloat16 if device.type == "cuda" else torch.float32
+    able = ", ".join(candidates(device, kind))
+    yield True, "attention", f"{choose(device, kind)}, the fastest of {able} for {kind} on {device}"
 
 
 def machine() -> str:
