@@ -77,8 +77,18 @@ def places(checkpoint: Checkpoint) -> Iterator[Path]:
         yield cached
 
 
+UNREADABLE = "permission to read it"
+
+
 def lacking(checkpoint: Checkpoint, folder: Path) -> list[str]:
     """What of a checkpoint is not in `folder`: patterns, or the names of shards."""
+    try:
+        return _lacking(checkpoint, folder)
+    except PermissionError:
+        return [UNREADABLE]
+
+
+def _lacking(checkpoint: Checkpoint, folder: Path) -> list[str]:
     if checkpoint.file:
         files = _weight_files(checkpoint, folder)
         if len(files) > 1:
@@ -154,7 +164,7 @@ def _missing_index(shard: Path) -> str | None:
 def _state(folder: Path, missing: list[str]) -> str:
     if not folder.is_dir():
         return "no such folder"
-    original = any(any(folder.glob(pattern)) for pattern in ORIGINAL)
+    original = missing != [UNREADABLE] and any(any(folder.glob(pattern)) for pattern in ORIGINAL)
     return f"without {', '.join(missing)}" + (", in Wan's original layout, which is not read" if original else "")
 
 

@@ -458,3 +458,16 @@ def test_doctor_tells_of_weights(weights: Path):
     found = {name: (here, where) for here, name, where in _weights()}
     assert found["inspatio-1.3b"] == (True, str(file))
     assert found["taehv"] == (False, "not here")
+
+
+def test_a_folder_that_may_not_be_read_is_as_good_as_none(monkeypatch, tmp_path):
+    monkeypatch.setenv("INSPATIO_GYM_CHECKPOINTS", str(tmp_path))
+    (tmp_path / "florence-2").mkdir()
+
+    def refuse(self, pattern):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "glob", refuse)
+    assert not present("florence-2")
+    with pytest.raises(WeightsNotFound, match="permission to read it"):
+        locate("florence-2")
