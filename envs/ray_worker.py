@@ -157,5 +157,5 @@ class Worker:
         stage = self.envs.stage
         guests = [place.scene for place in stage.places.values() if place.scene not in stage.scenes]
         worlds = np.flatnonzero(self.envs.begun)
-        kept = pickle.dumps((guests, {int(k): self.envs.snapshot(int(k)) for k in worlds}), pickle.HIGHEST_PROTOCOL)
+        kept = pickle.dumps((guests, {int(k): self.envs.keep(int(k)) for k in worlds}), pickle.HIGHEST_PROTOCOL)
         return np.frombuffer(kept, np.uint8)  # which goes the way of arrays

@@ -174,8 +174,8 @@ class Slot:
         for name, value in self.task.observation().items():
             out[name][...] = value
 
-    def snapshot(self) -> dict[str, Any]:
-        """Everything that the rest of the episode depends on, as plain arrays, numbers and strings."""
+    def snapshot(self, light: bool = False) -> dict[str, Any]:
+        """Everything that the rest of the episode depends on, as plain arrays, numbers and strings; light: as of a session."""
         assert self.block is not None
         return {
             "made_with": self.stage.signature,
@@ -186,7 +186,7 @@ class Slot:
             "clock": self.clock.snapshot(),
             "outside": self._outside,
             "task": self.task.snapshot(),
-            "session": self.session.snapshot(),
+            "session": self.session.snapshot(light),
             "rgb": self.block.rgb[-1:].copy(),
             "depth": self.block.depth[-1:].copy(),
             "covered": self.block.covered[-1:].copy(),

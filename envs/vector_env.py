@@ -122,8 +122,12 @@ class InSpatioVectorEnv(WorldsVectorEnv):
     def last_frames(self) -> Sequence[Rgb]:
         return [slot.last_frame for slot in self._slots]
 
-    def _snapshot(self, k: int) -> dict[str, Any]:
-        return {**self._slots[k].snapshot(), "elapsed": int(self._elapsed[k]), "ended": bool(self._ended[k])}
+    def keep(self, world: int) -> dict[str, Any]:
+        """A snapshot for a restart: a light one where the model promises no equality to the bit in any case."""
+        return self._snapshot(world, light=self.stage.model.nondeterministic)
+
+    def _snapshot(self, k: int, light: bool = False) -> dict[str, Any]:
+        return {**self._slots[k].snapshot(light), "elapsed": int(self._elapsed[k]), "ended": bool(self._ended[k])}
 
     def _restore(self, k: int, snapshot: Mapping[str, Any]) -> Arrays:
         self.seed_worlds([None] * self.num_envs)

@@ -24,7 +24,7 @@ class FakeSession:
 
     nbytes = 24
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self, light: bool = False) -> dict[str, Any]:
         return {"key": self.key, "frames": self.frames}
 
     def restore(self, snapshot: dict[str, Any]) -> None:

@@ -43,7 +43,7 @@ class WarpSession:
 
     nbytes = 0
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self, light: bool = False) -> dict[str, Any]:
         return {}
 
     def restore(self, snapshot: dict[str, Any]) -> None:

@@ -57,11 +57,14 @@ class Block:
 
 
 class Session(Protocol):
-    """One world's causal state. `snapshot` returns plain arrays and numbers, which `restore` takes back."""
+    """One world's causal state. `snapshot` returns plain arrays and numbers, which `restore` takes back.
+
+    light: leave out what can be made again; what follows may then differ by rounding.
+    """
 
     @property
     def nbytes(self) -> int: ...
-    def snapshot(self) -> dict[str, Any]: ...
+    def snapshot(self, light: bool = False) -> dict[str, Any]: ...
     def restore(self, snapshot: dict[str, Any]) -> None: ...
     def fork(self) -> "Session": ...
 
