@@ -56,11 +56,11 @@ def _broken_promises(index: Path) -> Iterator[str]:
     held = {}
     for shard in shards(index):
         try:
-            held[shard.name] = set(read_header(shard)) if shard.is_file() else None
+            held[shard] = set(read_header(shard)) if shard.is_file() else None
         except WeightsError:  # named by itself
-            held[shard.name] = None
+            held[shard] = None
     for name, shard_name in json.loads(index.read_text())["weight_map"].items():
-        names = held[shard_name]
+        names = held[index.parent / shard_name]
         if names is not None and name not in names:
             yield f"{shard_name} does not hold {name}, as the index says"
             return

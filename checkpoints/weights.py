@@ -9,6 +9,7 @@ A file that was cut off, a shard that is missing and a tensor that does not fit 
 
 import json
 import struct
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,7 @@ def read_header(path: Path) -> dict[str, Any]:
             header = json.loads(file.read(length))
             header.pop("__metadata__", None)
             end = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
-        except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as problem:
             raise WeightsError(f"expected a safetensors file, got {path} ({problem}): {_AGAIN}") from None
     if size != end:
         state = "cut off" if size < end else "followed by something else"
@@ -81,7 +82,7 @@ def read_weights(path: str | Path) -> dict[str, "Tensor"]:
         return load_file(path)
     if path.suffix in PICKLED:
         try:
-            found: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            found: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
         except Exception as problem:  # whatever torch makes of a damaged or hostile file
             raise WeightsError(
                 f"expected tensors and nothing else in {path}, got {_first_line(problem)}: {_AGAIN}"

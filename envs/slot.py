@@ -176,9 +176,12 @@ class Slot:
 
     def snapshot(self, light: bool = False) -> dict[str, Any]:
         """Everything that the rest of the episode depends on, as plain arrays, numbers and strings; light: as of a session."""
+        return {"made_with": self.stage.signature, "session": self.session.snapshot(light), **self._state()}
+
+    def _state(self) -> dict[str, Any]:
+        """The snapshot but for the session."""
         assert self.block is not None
         return {
-            "made_with": self.stage.signature,
             "scene": self.place.scene.digest,
             "key": self.key,
             "rng": self.rng.bit_generator.state,
@@ -186,7 +189,6 @@ class Slot:
             "clock": self.clock.snapshot(),
             "outside": self._outside,
             "task": self.task.snapshot(),
-            "session": self.session.snapshot(light),
             "rgb": self.block.rgb[-1:].copy(),
             "depth": self.block.depth[-1:].copy(),
             "covered": self.block.covered[-1:].copy(),
@@ -210,7 +212,7 @@ class Slot:
 
     def become(self, other: "Slot", rng: np.random.Generator) -> None:
         """Go on as a copy of another world of the same stage; `rng` takes up its numbers."""
-        self._take_up(other.snapshot(), rng, other.session.fork())
+        self._take_up(other._state(), rng, other.session.fork())
 
     def _take_up(self, snapshot: Mapping[str, Any], rng: np.random.Generator, session: Any) -> None:
         place = self.stage.recall(snapshot["scene"])

@@ -12,6 +12,7 @@ Every call is batched over worlds, and a session's result does not depend on its
 """
 
 import importlib
+import importlib.util
 import inspect
 import logging
 from collections.abc import Sequence
@@ -148,11 +149,18 @@ def load_model(
 
 
 def best_model(device: str) -> str:
-    """The first of `MODELS` that can run: a diffusion model needs its weights and a GPU."""
+    """The first of `MODELS` that can run: a diffusion model needs its weights and a GPU that torch sees."""
     from inspatio_gym.checkpoints import present
+
+    def gpu() -> bool:
+        if not device.startswith("cuda") or importlib.util.find_spec("torch") is None:
+            return False
+        import torch
+
+        return torch.cuda.is_available()
 
     return next(
         name
         for name, entry in MODELS.items()
-        if not entry.checkpoints or (device.startswith("cuda") and all(map(present, entry.checkpoints)))
+        if not entry.checkpoints or (gpu() and all(map(present, entry.checkpoints)))
     )

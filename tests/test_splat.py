@@ -188,4 +188,4 @@ def test_without_torch_the_error_names_the_extra_and_the_rest_imports():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert "inspatio-gym[agents]" in done.stdout
+    assert "inspatio-gym[star]" in done.stdout

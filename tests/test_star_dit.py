@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
+from inspatio_gym import star
 from inspatio_gym.checkpoints.weights import WeightsError
 from inspatio_gym.star import generate_latents, load_dit
 from inspatio_gym.star.attention import candidates, choose
@@ -101,22 +102,30 @@ class TestNetwork:
         dit = tiny_dit(dim=heads * half * 2, num_heads=heads)
         noise = torch.randn(2, 2 * block, 16, height, width)
         mask, renoise = torch.randn(2, 2 * block, 4, height, width), torch.randn(2, 3, block, 16, height, width)
-        both = generate_latents(dit, noise, noise, mask, torch.randn(1, 5, 24), noise, renoise, frames_per_block=block)
+        text = torch.randn(1, 5, 24)
+        both = generate_latents(dit, noise, noise, mask, text, noise, renoise, frames_per_block=block)
         assert both.shape == noise.shape
-        assert both.isfinite().all()
+        for k in (0, 1):
+            one, mask_of_one = noise[k : k + 1], mask[k : k + 1]
+            alone = generate_latents(dit, one, one, mask_of_one, text, one, renoise, frames_per_block=block)
+            assert apart(both[k : k + 1], alone) < 1e-4
 
     def test_what_is_not_attended_to_does_not_matter(self):
-        """The reference frames of the second block do not reach the first; everything else does."""
+        """What is given for the second block does not reach the first, and reaches the second."""
         dit = tiny_dit()
         noise, mask, renoise = torch.randn(1, 4, 16, 4, 4), torch.randn(1, 4, 4, 4, 4), torch.randn(2, 3, 2, 16, 4, 4)
         text = torch.randn(1, 5, 24)
-        ref = torch.randn(1, 4, 16, 4, 4)
-        changed = ref.clone()
-        changed[:, 2:] += 1
-        before = generate_latents(dit, ref, noise, mask, text, noise, renoise, frames_per_block=2)
-        after = generate_latents(dit, changed, noise, mask, text, noise, renoise, frames_per_block=2)
-        assert torch.equal(before[:, :2], after[:, :2])
-        assert apart(before[:, 2:], after[:, 2:]) > 1e-3
+        given = [torch.randn(1, 4, 16, 4, 4), noise.clone(), mask, text, noise, renoise]
+        before = generate_latents(dit, *given, frames_per_block=2)
+        for number in (0, 1, 2, 4):  # reference, render, mask, noise
+            changed = list(given)
+            changed[number] = given[number].clone()
+            changed[number][:, 2:] += 1
+            after = generate_latents(dit, *changed, frames_per_block=2)
+            assert torch.equal(before[:, :2], after[:, :2])
+            assert apart(before[:, 2:], after[:, 2:]) > 1e-3
+        changed = [*given[:3], text + 1, *given[4:]]
+        assert apart(before[:, :2], generate_latents(dit, *changed, frames_per_block=2)[:, :2]) > 1e-3
 
     def test_a_cache_is_written_again_without_a_trace_of_the_last_block(self):
         dit, context, other = tiny_dit(), torch.randn(1, 2, 16, 4, 4), torch.randn(1, 2, 16, 4, 4)
@@ -127,9 +136,19 @@ class TestNetwork:
             used = dit.prefill(other, text)
             dit.denoise(noisy + 1, condition, timestep, used, text)
             again = dit.prefill(context, text, used)
-            assert again is used
+            assert again.keys.data_ptr() == used.keys.data_ptr()
             assert torch.equal(dit.denoise(noisy, condition, timestep, again, text), fresh)
             assert torch.equal(dit.denoise(noisy, condition, timestep, again, text), fresh)
+
+    def test_shapes_that_do_not_go_together_are_named(self):
+        noise, mask, renoise = torch.randn(1, 2, 16, 4, 4), torch.ones(1, 2, 4, 4, 4), torch.randn(1, 3, 2, 16, 4, 4)
+        text = torch.ones(1, 3, 24)
+        with pytest.raises(ValueError, match=r"expected ref_latents \(1, 2, 16, 4, 4\).*got \(1, 1, 16, 4, 4\)"):
+            generate_latents(tiny_dit(), noise[:, :1], noise, mask, text, noise, renoise, 2)
+        with pytest.raises(ValueError, match="expected renoise"):
+            generate_latents(tiny_dit(), noise, noise, mask, text, noise, renoise[:, :2], 2)
+        with pytest.raises(ValueError, match="multiple of 3 latent frames, got 2"):
+            generate_latents(tiny_dit(), noise, noise, mask, text, noise, renoise)
 
     def test_no_room_and_other_mistakes_are_named(self):
         dit = tiny_dit()
@@ -187,6 +206,10 @@ class TestNoise:
     def test_any_draw_can_be_had_without_the_others(self):
         assert torch.equal(block_noise(7, 3, 4, (2, 3))[:2], block_noise(7, 3, 2, (2, 3)))
 
+    def test_all_64_bits_of_a_key_count(self):
+        keys = (0, 1, 2**63 - 1, 2**63, 2**63 + 1, 2**64 - 1)
+        assert len({block_noise(key, 0, 1, (4,)).numpy().tobytes() for key in keys}) == len(keys)
+
     def test_keys_blocks_and_draws_differ(self):
         draws = [block_noise(key, block, 2, (64,))[k] for key in (1, 2) for block in (0, 1) for k in (0, 1)]
         correlation = torch.corrcoef(torch.stack(draws)) - torch.eye(len(draws))
@@ -233,8 +256,41 @@ class TestLoading:
         save_file(dit.state_dict(), tmp_path / "w.safetensors")
         assert load_dit(tmp_path / "w.safetensors").config == dit.config
 
-    def test_bfloat16(self, tmp_path):
-        assert load_dit(self.save(tmp_path), tiny_dit().config, dtype=torch.bfloat16).dtype == torch.bfloat16
+    def test_bfloat16_is_float32_rounded(self, tmp_path):
+        noise, renoise, mask = torch.randn(1, 2, 16, 4, 4), torch.randn(1, 3, 2, 16, 4, 4), torch.ones(1, 2, 4, 4, 4)
+        file = self.save(tmp_path)
+        exact, rounded = (
+            generate_latents(
+                load_dit(file, tiny_dit().config, dtype=dtype),
+                noise,
+                noise,
+                mask,
+                torch.ones(1, 3, 24),
+                noise,
+                renoise,
+                2,
+            )
+            for dtype in (torch.float32, torch.bfloat16)
+        )
+        assert rounded.dtype == torch.float32
+        assert 0 < float((exact - rounded).norm() / exact.norm()) < 0.03
+
+    def test_a_config_beside_the_weights_is_read(self, tmp_path):
+        self.save(tmp_path)
+        with pytest.raises(WeightsError, match="whole heads of 128"):
+            load_dit(tmp_path)
+        (tmp_path / "config.json").write_text(json.dumps(vars_of(tiny_dit().config)))
+        assert load_dit(tmp_path).config == tiny_dit().config
+
+    def test_the_names_that_are_promised(self):
+        assert {"Taehv", "generate_latents", "load_dit"} <= set(vars(star))
+
+    def test_gradients_are_possible_after_inference(self, tmp_path):
+        with torch.inference_mode():
+            angles((1, 1, 2), 5, 8, torch.device("cpu"))
+        q = torch.randn(1, 2, 1, 8, requires_grad=True)
+        rotate(q, *angles((1, 1, 2), 5, 8, torch.device("cpu"))).sum().backward()
+        assert q.grad is not None
 
     def test_a_missing_key_is_named(self, tmp_path):
         file = self.save(tmp_path, drop=("blocks.1.self_attn.q.weight",))
@@ -278,6 +334,10 @@ class TestLoading:
 
 
 class TestAttention:
+    def test_an_old_gpu_has_one_too(self, monkeypatch):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+        assert candidates(torch.device("cuda"), torch.float16) == ["sdpa"]
+
     def test_the_cpu_has_one_kernel(self):
         assert candidates(torch.device("cpu"), torch.float32) == ["sdpa"]
         assert choose("cpu", torch.float32) == "sdpa"
@@ -285,6 +345,8 @@ class TestAttention:
     def test_a_kernel_that_cannot_work_is_refused(self, monkeypatch):
         with pytest.raises(ValueError, match="'flash2'"):
             choose("cpu", torch.float32, "flash2")
+        monkeypatch.setenv("INSPATIO_GYM_ATTENTION", "cudnn")  # meant for the GPU
+        assert choose("cpu", torch.float32) == "sdpa"
         monkeypatch.setenv("INSPATIO_GYM_ATTENTION", "nonsense")
         with pytest.raises(ValueError, match="'nonsense'"):
             choose("cpu", torch.float32)

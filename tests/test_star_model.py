@@ -6,10 +6,12 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 
+from inspatio_gym.star.mask import mask_latents
 from inspatio_gym.star.model import StarModel
+from inspatio_gym.star.noise import block_noise
 from inspatio_gym.star.offline import generate_latents
-from inspatio_gym.world import BlockRequest, load_model
-from tests.star_worlds import SIZE, tiny_star
+from inspatio_gym.world import BlockRequest, best_model, load_model
+from tests.star_worlds import SIZE, tiny_codec, tiny_star
 
 
 @pytest.fixture(scope="module")
@@ -98,22 +100,44 @@ class TestBlocks:
         np.testing.assert_array_equal(block.rgb, np.concatenate([part.rgb for part in parts]))
         np.testing.assert_array_equal(block.depth, np.concatenate([part.depth for part in parts]))
 
-    def test_streaming_is_the_offline_rollout(self, room_scene):
-        """Block by block through sessions = the whole clip of latents at once, from the same codec and noise."""
-        model, made = tiny_star(), []
+    def test_frames_come_in_the_order_in_which_they_are_wanted(self, model, room_scene):
         session, _ = begin(model, room_scene)
-        made.append(session.previous)
-        requests = [request(room_scene, 0, 9)]
+        wanted, long = np.array([23, 0, 13, 12]), request(room_scene, 20, 24)
+        (block,) = model.step([session.fork()], [BlockRequest(long.source, long.c2w, wanted)])
+        (whole,) = model.step([session], [BlockRequest(long.source, long.c2w, np.arange(24))])
+        np.testing.assert_array_equal(block.rgb, whole.rgb[wanted])
+
+    def test_streaming_is_the_offline_rollout(self, room_scene):
+        """Block by block through sessions = the clip as a whole: one splat, one rollout, one pass of the decoder."""
+        model, requests = tiny_star(), [request(room_scene, 0, 9)]
+        (session,), (block,) = model.start([room_scene], [0], requests)
+        made, shown = [session.previous], [block.rgb]
         for k in range(2):
             requests.append(request(room_scene, 20 + 12 * k, 12))
-            model.step([session], requests[-1:])
+            shown.append(model.step([session], requests[-1:])[0].rgb)
             made.append(session.previous)
-        ends = offline_inputs(model, room_scene, requests, key=0)
-        text = model.embed(room_scene.caption)
-        whole = generate_latents(
-            model.dit, ends["ref"], ends["render"], ends["mask"], text, ends["noise"], ends["renoise"]
-        )
-        assert float((torch.cat(made, 1) - whole).abs().max()) < 2e-5
+
+        source, c2w = (np.concatenate([getattr(r, name) for r in requests]) for name in ("source", "c2w"))
+        whole = BlockRequest(source, c2w, source[:0])
+        with torch.inference_mode():
+            fresh = model.session(room_scene, 0)
+            frames = model._frames(fresh.view, source)[None]
+            render, mask, _ = model._splat(frames, [fresh], [whole])
+            noise = torch.stack([block_noise(0, k, 4, (3, 16, SIZE[0] // 8, SIZE[1] // 8)) for k in range(3)])
+            latents = generate_latents(
+                model.dit,
+                in_blocks(model.encoder, frames),
+                in_blocks(model.encoder, render),
+                mask_latents(mask[:, :, 0] * 2 - 1, first=True),
+                model.embed(room_scene.caption),
+                noise[:, 0].flatten(0, 1)[None],
+                noise[:, 1:],
+            )
+            video, _ = model.decoder.decode(latents, None)
+        assert float((torch.cat(made, 1) - latents).abs().max()) < 2e-5
+        wanted = [0, 8, 9, 20, 21, 32]
+        pictures = ((video[0, wanted] + 1) * 127.5).round().permute(0, 2, 3, 1).numpy()
+        assert np.abs(np.concatenate(shown) - pictures).max() <= 1
 
     def test_wrong_requests_are_named(self, model, room_scene):
         with pytest.raises(ValueError, match="first block of 9 frames, got 12"):
@@ -124,43 +148,28 @@ class TestBlocks:
         beyond = BlockRequest(np.full(12, room_scene.num_frames), np.tile(np.eye(4), (12, 1, 1)), np.array([11]))
         with pytest.raises(IndexError):
             model.step([session], [beyond])
+        blocks = session.blocks
+        half = BlockRequest(np.r_[np.zeros(12, int), beyond.source], np.tile(np.eye(4), (24, 1, 1)), np.array([0]))
+        with pytest.raises(IndexError):
+            model.step([session], [half])
+        assert session.blocks == blocks  # refused before anything moved
+        with pytest.raises(ValueError, match="one of them twice"):
+            model.step([session, session], [request(room_scene, 0, 12)] * 2)
+        with pytest.raises(ValueError, match="sessions that have begun"):
+            model.step([model.session(room_scene, 0)], [request(room_scene, 0, 12)])
+        with pytest.raises(ValueError, match="a session that has begun"):
+            model.session(room_scene, 0).snapshot()
         with pytest.raises(ValueError, match=r"multiples of 16, got \(50, 64\): pass render_size=\(48, 64\)"):
             tiny_star(render_size=(50, 64))
 
 
-def offline_inputs(model, scene, requests, key):
-    """What the offline rollout is given: reference, render and mask latents of the whole clip, coded in one go."""
-    from inspatio_gym.star.mask import mask_latents
-    from inspatio_gym.star.noise import block_noise
-
-    whole = BlockRequest(
-        np.concatenate([r.source for r in requests]), np.concatenate([r.c2w for r in requests]), np.array([0])
-    )
-    session = model.session(scene, key)
-    with torch.inference_mode():
-        render, mask, _ = model._splat([session], [whole])
-        render_latents, _ = model.encoder.encode(render, None)
-        ref_latents, _ = model.encoder.encode(model._frames(session.view, whole.source)[None], None)
-    noise = torch.stack([block_noise(key, k, 4, (3, 16, SIZE[0] // 8, SIZE[1] // 8)) for k in range(len(requests))])
-    # the encoder looks ahead of a block's end in one go, and holds the last frame in a stream: take what the stream had
-    stream, refs, renders, at = [None, None], [], [], 0
-    for r in requests:
-        part = slice(at, at + len(r.source))
-        for k, (pieces, frames) in enumerate(
-            ((refs, model._frames(session.view, r.source)[None]), (renders, render[:, part]))
-        ):
-            latents, stream[k] = model.encoder.encode(frames, stream[k])
-            pieces.append(latents)
-        at += len(r.source)
-    assert torch.cat(refs, 1).shape == ref_latents.shape
-    assert torch.cat(renders, 1).shape == render_latents.shape
-    return {
-        "ref": torch.cat(refs, 1),
-        "render": torch.cat(renders, 1),
-        "mask": mask_latents(mask[:, :, 0] * 2 - 1, first=True),
-        "noise": noise[:, 0].flatten(0, 1)[None],
-        "renoise": noise[:, 1:],
-    }
+def in_blocks(encoder, frames):
+    """Latents of a clip, coded as a stream has to: what lies beyond a block's end is not known yet."""
+    pieces, stream = [], None
+    for part in frames.split([9, 12, 12], 1):
+        latents, stream = encoder.encode(part, stream)
+        pieces.append(latents)
+    return torch.cat(pieces, 1)
 
 
 class TestSessions:
@@ -188,6 +197,28 @@ class TestSessions:
         model.step(batched, [request(room_scene, 20, 12)] * 5)
         for one, other in zip(singles, batched, strict=True):
             assert float((one.previous - other.previous).abs().max()) < 1e-4
+
+    def test_a_batch_may_have_any_prompts(self, room_scene, monkeypatch):
+        monkeypatch.setattr("inspatio_gym.star.model.KEPT_PROMPTS", 2)
+        model = tiny_star()
+        model.max_batch = 4
+        sessions = [model.session(room_scene, k) for k in range(4)]
+        for caption, session in zip("abca", sessions, strict=True):
+            session.caption = caption
+        text = model._text(sessions)
+        assert text.keys.shape[1] == 4
+        assert torch.equal(text.keys[:, 0], text.keys[:, 3])
+        model._text(sessions[3:])
+        model._text([model.session(room_scene, 9)])
+        assert list(model._texts) == ["a", room_scene.caption]  # what was asked for last stays
+
+    def test_models_of_equal_digest_continue_each_others_sessions(self, model):
+        others = [tiny_star(prompt="a street"), tiny_star(far=1.0)]
+        assert tiny_star().digest == model.digest
+        codec = tiny_codec()
+        codec.network.decoder[1].bias += 1
+        others.append(StarModel(model.dit, codec, codec, model.embed, render_size=SIZE))
+        assert len({model.digest, *(other.digest for other in others)}) == 4
 
     def test_keys_make_different_worlds(self, model, room_scene):
         assert (begin(model, room_scene, 1)[1].rgb != begin(model, room_scene, 2)[1].rgb).any()
@@ -326,6 +357,15 @@ class TestEnvironment:
         with caplog.at_level("INFO", logger="inspatio_gym"):
             assert load_model("auto").name == "warp"
         assert "'warp'" in caplog.text
+
+    @pytest.mark.parametrize(
+        ("gpu", "here", "best"), [(True, True, "inspatio-1.5-1.3b"), (True, False, "warp"), (False, True, "warp")]
+    )
+    def test_auto_is_the_diffusion_model_where_weights_and_a_gpu_are(self, monkeypatch, gpu, here, best):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+        monkeypatch.setattr("inspatio_gym.checkpoints.present", lambda name: here)
+        assert best_model("cuda") == best
+        assert best_model("cpu") == "warp"
 
     def test_an_option_that_a_model_does_not_know(self):
         with pytest.raises(ValueError, match=r"options of the model 'warp'.*got \['prompt'\]"):

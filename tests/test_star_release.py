@@ -13,6 +13,7 @@ from gymnasium.utils.env_checker import check_env
 from safetensors.torch import load_file, save_file
 
 from inspatio_gym.checkpoints.weights import WeightsError
+from inspatio_gym.scenes import load_scene
 from inspatio_gym.star.release import load_release
 from inspatio_gym.world import load_model
 from tests.star_worlds import SIZE, tiny_codec, tiny_dit
@@ -68,6 +69,9 @@ def test_by_name_and_by_itself_it_is_the_same_world():
 def test_taehv_is_taken_where_it_is_and_the_prompt_replaces_the_caption():
     model = load_release(NAME, SIZE, prompt="a street")
     assert (model.encoder.name, model.decoder.name) == ("taehv", "taehv")
+    room = load_scene("room")
+    assert model.session(room, 0).caption == "a street"
+    assert load_release(NAME, SIZE).session(room, 0).caption == room.caption
     mixed = load_release(NAME, SIZE, encoder="vae", decoder="taehv")
     assert (mixed.encoder.name, mixed.decoder.name) == ("wan-vae", "taehv")
     assert len({model.digest, mixed.digest, load_release(NAME, SIZE, dtype="bfloat16").digest}) == 3
@@ -134,6 +138,8 @@ def test_a_file_of_another_kind_is_named(checkpoints):
 def test_options_out_of_range_are_named():
     with pytest.raises(ValueError, match=r"encoder out of .*got 'mp4'"):
         load_release(NAME, SIZE, encoder="mp4")
+    with pytest.raises(ValueError, match=r"dtype out of .*got 'float16'"):
+        load_release(NAME, SIZE, dtype="float16")
     with pytest.raises(ValueError, match="attention kernel"):
         load_release(NAME, SIZE, attention="flash3")
     if not torch.cuda.is_available():

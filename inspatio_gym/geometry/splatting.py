@@ -24,7 +24,7 @@ from typing import Literal, get_args
 
 from inspatio_gym.extras import extra
 
-with extra("agents"):
+with extra("star"):
     import torch
     from torch import Tensor
 

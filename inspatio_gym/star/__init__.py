@@ -9,7 +9,6 @@ text, release            prompts; the released models put together from their we
 """
 
 from inspatio_gym.star.offline import generate_latents, load_dit
-
-# TAEHV from inspatio_gym.star.taehv import Taehv
+from inspatio_gym.star.taehv import Taehv
 
 __all__ = ["Taehv", "generate_latents", "load_dit"]

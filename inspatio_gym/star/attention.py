@@ -9,7 +9,7 @@
     sdpa     the same on whatever torch takes; the CPU's, and float32's
 
 `choose` times the candidates once for a device and type, on a shape of the real proportions, and remembers the winner.
-INSPATIO_GYM_ATTENTION, or the argument of `StarModel`, overrules it.
+The argument `attention` of `load_dit` and `load_release` overrules it, and so does INSPATIO_GYM_ATTENTION where it can.
 """
 
 import importlib.util
@@ -63,6 +63,8 @@ def _flash3(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 KERNELS: dict[str, Attention] = {"flash3": _flash3, "flash2": _flash2, "cudnn": _cudnn, "flash": _flash, "sdpa": sdpa}
 """By name, the one most likely to be fastest first."""
+LEAST_CAPABLE = {"flash3": (9, 0), "sdpa": (0, 0)}
+"""Compute capability that a kernel needs, where it is not Ampere's."""
 PACKAGES = {"flash3": "flash_attn_interface", "flash2": "flash_attn"}
 """What a kernel needs beside torch."""
 
@@ -76,27 +78,31 @@ def candidates(device: torch.device, dtype: torch.dtype) -> list[str]:
         name
         for name in KERNELS
         if (name not in PACKAGES or importlib.util.find_spec(PACKAGES[name]))
-        and capable >= ((9, 0) if name == "flash3" else (8, 0))
+        and capable >= LEAST_CAPABLE.get(name, (8, 0))
     ]
 
 
 def choose(device: torch.device | str, dtype: torch.dtype, name: str | None = None, head_dim: int = 128) -> str:
-    """The kernel's name: `name`, else $INSPATIO_GYM_ATTENTION, else the fastest candidate of a short trial.
+    """The kernel's name: `name`, else $INSPATIO_GYM_ATTENTION where that one works, else the fastest of a short trial.
 
-    Raises ValueError for an unknown name, or one that cannot work on this device for this type.
+    Raises ValueError for an unknown name, or for a `name` that cannot work on this device for this type.
     """
     device = torch.device(device)
     able = candidates(device, dtype)
+    if name is not None and name not in able:
+        raise ValueError(
+            f"expected an attention kernel out of {able} for {dtype} on {device}, got {name!r}: leave it out to measure"
+        )
     wanted = name or os.environ.get(VARIABLE)
-    if wanted is not None:
-        if wanted not in able:
-            raise ValueError(f"expected an attention kernel out of {able} for {dtype} on {device}, got {wanted!r}")
+    if wanted is not None and wanted not in KERNELS:
+        raise ValueError(f"expected {VARIABLE} out of {list(KERNELS)}, got {wanted!r}: unset it to measure")
+    if wanted in able:
         return wanted
     if len(able) == 1:
         return able[0]
     index = torch.cuda.current_device() if device.index is None else device.index
     times = trial(index, dtype, head_dim)
-    best = min(times, key=lambda kernel: times[kernel])
+    best = min(times, key=lambda kernel: times[kernel], default="sdpa")
     logger.info("attention by %s: %s", best, ", ".join(f"{k} {t:.3f} ms" for k, t in times.items()))
     return best
 

@@ -19,7 +19,7 @@ from inspatio_gym.extras import extra
 
 with extra("star"):
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
 SPATIAL = 8
 """Pixels a latent is wide and high."""
@@ -37,9 +37,10 @@ Stream: TypeAlias = tuple[Tensor, ...]
 
 
 class Encoder(Protocol):
-    """Frames to latents; `name` tells which, for the keys of what is reused."""
+    """Frames to latents; `name` tells which, for the keys of what is reused; network: its weights."""
 
     name: str
+    network: nn.Module
 
     @property
     def receptive_latents(self) -> int:
@@ -53,9 +54,10 @@ class Encoder(Protocol):
 
 
 class Decoder(Protocol):
-    """Latents to frames; `name` as of an encoder."""
+    """Latents to frames; `name` and `network` as of an encoder."""
 
     name: str
+    network: nn.Module
 
     @property
     def receptive_latents(self) -> int:

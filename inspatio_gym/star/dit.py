@@ -12,14 +12,15 @@ It is asked in two ways, which are two methods:
 so that a rollout never reaches positions that training did not. The text is read once a prompt (`read`): the keys and
 values that every layer's cross-attention needs. One timestep a sample shifts, scales and gates every layer.
 
-The type is that of the weights; float32 inside norms and rotations, float64 for the timestep's sinusoid. Parameters bear
-the released names: `blocks.N.self_attn.q`, ...
+For inference: the cache is written in place. The type is that of the weights; float32 inside norms and rotations, float64
+for the timestep's sinusoid. Parameters bear the released names: `blocks.N.self_attn.q`, ...
 
 Ref: Wan team, "Wan: Open and Advanced Large-Scale Video Generative Models"; Peebles and Xie, "Scalable Diffusion Models
 with Transformers".
 """
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -33,7 +34,8 @@ with extra("star"):
     from torch.nn import functional
 
 LATENT_CHANNELS = 16
-CONDITION_CHANNELS = 20  # mask and render
+MASK_CHANNELS = 4
+CONDITION_CHANNELS = MASK_CHANNELS + LATENT_CHANNELS  # mask and render
 DENOISE_FRAME = 6  # of the rotary embedding: behind three reference and three past frames, also where these are absent
 PATCH = (1, 2, 2)
 EPS = 1e-6
@@ -87,8 +89,16 @@ class KeyValues:
     def nbytes(self) -> int:
         return self.keys.nbytes + self.values.nbytes
 
-    def fits(self, batch: int, capacity: int) -> bool:
-        return self.keys.shape[1:3] == (batch, capacity)
+    @property
+    def room(self) -> int:
+        """Tokens behind the context."""
+        return self.keys.shape[2] - self.length
+
+    def part(self, batch: int) -> "KeyValues":
+        """The first `batch` worlds of it, in the same memory."""
+        part = copy(self)
+        part.keys, part.values = self.keys[:, :batch], self.values[:, :batch]
+        return part
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,15 +249,16 @@ class Dit(nn.Module):
     ) -> KeyValues:
         """Read the context: clean latents (B, F, 16, H, W), reference frames first, then the past.
 
-        cache: one to write into if it fits, else a new one is made. block_frames: how many frames `denoise` will be
+        cache: one to write into if it is large enough, else a new one is made. block_frames: how many frames `denoise` will be
         asked for, at most; F if left out. Raises ValueError for odd latent sizes.
         """
         batch, frames, _, height, width = context.shape
         grid = self._grid(context)
         length = grid[0] * grid[1] * grid[2]
         capacity = length // frames * (frames + (frames if block_frames is None else block_frames))
-        if cache is None or not cache.fits(batch, capacity):
+        if cache is None or cache.keys.shape[1] < batch or cache.keys.shape[2] < capacity:
             cache = KeyValues(self.config, batch, capacity, self.device, self.dtype)
+        cache = cache.part(batch)
         blank = context.new_zeros(batch, frames, CONDITION_CHANNELS, height, width)
         x = self._tokens(context, blank)
         _, modulation = self._time(torch.zeros(batch, device=self.device))
@@ -274,10 +285,10 @@ class Dit(nn.Module):
         batch, frames, _, height, width = noisy.shape
         grid = self._grid(noisy)
         tokens = grid[0] * grid[1] * grid[2]
-        if not cache.fits(batch, max(cache.keys.shape[2], cache.length + tokens)):
+        if cache.keys.shape[1] != batch or cache.room < tokens:
             raise ValueError(
                 f"expected a cache for {batch} worlds with room for {tokens} tokens, got {cache.keys.shape[1]} worlds and "
-                f"{cache.keys.shape[2] - cache.length} tokens: pass block_frames={frames} to prefill"
+                f"{cache.room} tokens: pass block_frames={frames} to prefill"
             )
         x = self._tokens(noisy, condition)
         time, modulation = self._time(timestep.to(self.device))

@@ -47,8 +47,8 @@ FULL = 16_384
 """Tokens that keep a large GPU busy: more in one call of the transformer take as much longer as they are more."""
 KEPT_PROMPTS = 8
 
-Stage = Callable[[str], Any]
-"""Called with a stage's name when it begins; benchmarks listen."""
+Listener = Callable[[str], Any]
+"""Called with a stage's name when it begins, and with "" at the end of a block."""
 
 
 class StarModel:
@@ -76,6 +76,10 @@ class StarModel:
         max_batch: int | None = None,
         far: float | None = None,
     ):
+        if latents_per_block < 1 or (max_batch is not None and max_batch < 1):
+            raise ValueError(
+                f"expected latents_per_block and max_batch of at least 1, got {latents_per_block} and {max_batch}"
+            )
         if min(render_size) < MULTIPLE or any(side % MULTIPLE for side in render_size):
             nearest = tuple(max(MULTIPLE, round(side / MULTIPLE) * MULTIPLE) for side in render_size)
             raise ValueError(
@@ -85,10 +89,6 @@ class StarModel:
             render_size[0] * render_size[1] // MULTIPLE**2 * 3 * latents_per_block
         )  # of two parts context, one block
         max_batch = max(1, FULL // tokens) if max_batch is None else max_batch
-        if latents_per_block < 1 or max_batch < 1:
-            raise ValueError(
-                f"expected latents_per_block and max_batch of at least 1, got {latents_per_block} and {max_batch}"
-            )
         self.name, self.dit, self.encoder, self.decoder, self.embed = name, dit, encoder, decoder, embed
         self.render_size = (int(render_size[0]), int(render_size[1]))
         self.latents_per_block, self.schedule, self.prompt, self.far = (
@@ -101,14 +101,16 @@ class StarModel:
         self.device = dit.device
         self.max_batch = max_batch if self.device.type != "cpu" else 1
         self.nondeterministic = self.device.type != "cpu"
-        self.digest = (
-            f"{name} {weights_digest(dit)} {encoder.name} {decoder.name} {self.schedule} {latents_per_block} {far}"
-        )
+        told = (
+            name, dit.config, weights_digest(dit), encoder.name, weights_digest(encoder.network), decoder.name,
+            weights_digest(decoder.network), self.schedule, latents_per_block, prompt, far,
+        )  # fmt: skip
+        self.digest = hashlib.blake2b(repr(told).encode(), digest_size=16).hexdigest()
         self.memory = max(encoder.receptive_latents, decoder.receptive_latents)
         self._references = ReferenceStore()
         self._texts: dict[str, Text] = {}
-        self._caches: dict[tuple[int, int], KeyValues] = {}
-        self.listen: Stage = lambda stage: None
+        self._cache: KeyValues | None = None
+        self.listen: Listener = lambda stage: None  # benchmarks do
 
     def session(self, scene: Any, key: int) -> StarSession:
         """A session that has seen nothing yet, to be stepped by `start` or filled by `restore`."""
@@ -123,6 +125,7 @@ class StarModel:
     ) -> tuple[list[StarSession], list[Block]]:
         """Begin one session a scene, and yield its first block of `first_frames` frames."""
         sessions = [self.session(scene, key) for scene, key in zip(scenes, keys, strict=True)]
+        self._check(sessions, requests)
         for request in requests:
             if len(request.source) != self.first_frames:
                 raise ValueError(f"expected a first block of {self.first_frames} frames, got {len(request.source)}")
@@ -131,14 +134,29 @@ class StarModel:
     def step(self, sessions: Sequence[StarSession], requests: Sequence[BlockRequest]) -> list[Block]:
         """Advance each session by its request, one or more blocks of `block_frames` frames.
 
-        Raises IndexError for a source frame outside the scene, ValueError for a part of a block.
+        Raises IndexError for a source frame outside the scene, ValueError for a part of a block, a session that has not
+        begun or is there twice; no session has moved then.
         """
-        for request in requests:
+        self._check(sessions, requests)
+        if len({id(session) for session in sessions}) < len(sessions):
+            raise ValueError("expected sessions that differ, got one of them twice: fork it")
+        for session, request in zip(sessions, requests, strict=True):
+            if session.blocks == 0:
+                raise ValueError("expected sessions that have begun, got a new one: make it with start, or restore it")
             if not len(request.source) or len(request.source) % self.block_frames:
                 raise ValueError(f"expected a multiple of {self.block_frames} frames, got {len(request.source)}")
         for session in sessions:
             self._revive(session)
         return self._advance(sessions, requests, self.block_frames)
+
+    def _check(self, sessions: Sequence[StarSession], requests: Sequence[BlockRequest]) -> None:
+        """Raise for a request that does not fit its session's scene."""
+        for session, request in zip(sessions, requests, strict=True):
+            frames, last = len(request.source), session.view.num_frames - 1
+            if frames and not (request.source.min() >= 0 and request.source.max() <= last):
+                raise IndexError(f"expected source frames in 0..{last}, got {request.source.tolist()}")
+            if request.c2w.shape != (frames, 4, 4):
+                raise ValueError(f"expected cameras {(frames, 4, 4)}, got {request.c2w.shape}")
 
     @torch.inference_mode()
     def _advance(self, sessions: Sequence[StarSession], requests: Sequence[BlockRequest], frames: int) -> list[Block]:
@@ -150,25 +168,27 @@ class StarModel:
                 parts = [_part(requests[k], first, frames) for k in batch]
                 for k, block in zip(batch, self._block([sessions[k] for k in batch], parts), strict=True):
                     done[k].append(block)
-        return [blocks[0] if len(blocks) == 1 else _joined(blocks) for blocks in done]
+        return [
+            blocks[0] if len(blocks) == 1 else _joined(blocks, request.observe // frames)
+            for blocks, request in zip(done, requests, strict=True)
+        ]
 
     def _block(self, sessions: Sequence[StarSession], requests: Sequence[BlockRequest]) -> list[Block]:
         """One block of each session; all are at their first, or none is."""
         first, worlds = sessions[0].blocks == 0, len(sessions)
         self.listen("splat")
-        render, mask, depth = self._splat(sessions, requests)
+        frames = torch.stack([self._frames(s.view, r.source) for s, r in zip(sessions, requests, strict=True)])
+        render, mask, depth = self._splat(frames, sessions, requests)
         self.listen("encode")
         latents, streams = self.encoder.encode(render, None if first else self._stacked(sessions, "render"))
         render_streams = split(streams, worlds)
-        reference, reference_streams = self._reference(sessions, requests)
+        reference, reference_streams = self._reference(frames, sessions, requests)
         condition = torch.cat((mask_latents(mask[:, :, 0] * 2 - 1, first), latents.float()), 2)
         self.listen("prefill")
         text = self._text(sessions)
         previous = [session.previous.to(self.device) for session in sessions if session.previous is not None]
         context = torch.cat((reference.float(), torch.cat(previous)), 1) if previous else reference.float()
-        cache = self._caches.get((worlds, context.shape[1]))
-        cache = self.dit.prefill(context, text, cache, self.latents_per_block)
-        self._caches = {(worlds, context.shape[1]): cache}
+        cache = self.dit.prefill(context, text, self._workspace(context), self.latents_per_block)
         self.listen("denoise")
         draws, shape = len(self.schedule.steps), latents.shape[1:]
         noise = torch.stack([block_noise(s.key, s.blocks, draws, shape) for s in sessions]).to(self.device)
@@ -187,12 +207,19 @@ class StarModel:
         self.listen("")
         return blocks
 
+    def _workspace(self, context: Tensor) -> KeyValues:
+        """Keys and values for a whole batch of later blocks, made once."""
+        if self._cache is None:
+            tokens = context.shape[3] * context.shape[4] // (PATCH[1] * PATCH[2])
+            capacity = 3 * self.latents_per_block * tokens  # reference, previous, and the block itself
+            self._cache = KeyValues(self.dit.config, self.max_batch, capacity, self.device, self.dit.dtype)
+        return self._cache
+
     def _splat(
-        self, sessions: Sequence[StarSession], requests: Sequence[BlockRequest]
+        self, frames: Tensor, sessions: Sequence[StarSession], requests: Sequence[BlockRequest]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Renders (B, F, 3, H, W) in [-1, 1], masks and depths (B, F, 1, H, W) in the target cameras."""
+        """Source frames (B, F, 3, H, W) seen from the target cameras in [-1, 1], masks and depths (B, F, 1, H, W)."""
         pairs = list(zip(sessions, requests, strict=True))
-        frames = torch.cat([self._frames(s.view, r.source) for s, r in pairs])
         depth = np.stack([s.view.depth(int(i)) for s, r in pairs for i in r.source])
         source_c2w, target_c2w, intrinsics = (
             torch.from_numpy(np.concatenate(cameras)).to(self.device)
@@ -203,7 +230,7 @@ class StarModel:
             )
         )
         parts = splat(
-            frames,
+            frames.flatten(0, 1),
             torch.from_numpy(depth[:, None]).to(self.device),
             source_c2w,
             target_c2w,
@@ -219,16 +246,17 @@ class StarModel:
         frames = torch.from_numpy(np.stack([view.rgb(int(i)) for i in source])).to(self.device)
         return frames.permute(0, 3, 1, 2).float() / 127.5 - 1
 
-    def _reference(self, sessions: Sequence[StarSession], requests: Sequence[BlockRequest]) -> tuple[Tensor, list[Any]]:
+    def _reference(
+        self, frames: Tensor, sessions: Sequence[StarSession], requests: Sequence[BlockRequest]
+    ) -> tuple[Tensor, list[Any]]:
         """Latents of the source frames as they were shown, and the stream after them; coded once for sessions alike."""
         keys = [follow(s.prefix, r.source) for s, r in zip(sessions, requests, strict=True)]
         found = {key: hit for key in keys if (hit := self._references.get(key)) is not None}
         missing = {key: k for k, key in enumerate(keys) if key not in found}
         if missing:
             rows = list(missing.values())
-            frames = torch.stack([self._frames(sessions[k].view, requests[k].source) for k in rows])
             stream = None if sessions[0].blocks == 0 else self._stacked([sessions[k] for k in rows], "reference")
-            latents, stream = self.encoder.encode(frames, stream)
+            latents, stream = self.encoder.encode(frames[rows], stream)
             for row, (key, part) in enumerate(zip(missing, split(stream, len(rows)), strict=True)):
                 found[key] = latents[row : row + 1].clone(), part
                 self._references.put(key, *found[key])
@@ -239,14 +267,14 @@ class StarModel:
 
     def _text(self, sessions: Sequence[StarSession]) -> Text:
         """The prompts' keys and values, one row if all worlds share a prompt."""
-        captions = [session.caption for session in sessions]
-        for caption in dict.fromkeys(captions):
-            if caption not in self._texts:
-                while len(self._texts) >= max(KEPT_PROMPTS, self.max_batch):
-                    self._texts.pop(next(iter(self._texts)))
-                self._texts[caption] = self.dit.read(self.embed(caption))
-        texts = [self._texts[caption] for caption in captions]
-        if len(set(captions)) == 1:
+        captions = dict.fromkeys(session.caption for session in sessions)
+        for caption in captions:
+            text = self._texts.pop(caption, None) or self.dit.read(self.embed(caption))
+            self._texts[caption] = text  # behind those that were asked for longer ago
+        while len(self._texts) > max(KEPT_PROMPTS, len(captions)):
+            self._texts.pop(next(iter(self._texts)))
+        texts = [self._texts[session.caption] for session in sessions]
+        if len(captions) == 1:
             return texts[0]
         return Text(torch.cat([text.keys for text in texts], 1), torch.cat([text.values for text in texts], 1))
 
@@ -268,8 +296,9 @@ class StarModel:
             return
         past = session.past
         request = BlockRequest(past.source, past.c2w, past.source[:0])
-        _, session.reference = self.encoder.encode(self._frames(session.view, past.source)[None], None)
-        _, session.render = self.encoder.encode(self._splat([session], [request])[0], None)
+        frames = self._frames(session.view, past.source)[None]
+        _, session.reference = self.encoder.encode(frames, None)
+        _, session.render = self.encoder.encode(self._splat(frames, [session], [request])[0], None)
         _, session.decoded = self.decoder.decode(past.latents.to(self.device), None)
 
 
@@ -293,8 +322,12 @@ def _part(request: BlockRequest, first: int, frames: int) -> BlockRequest:
     return BlockRequest(request.source[first : first + frames], request.c2w[first : first + frames], observe)
 
 
-def _joined(blocks: Sequence[Block]) -> Block:
-    rgb, depth, covered = (np.concatenate([getattr(b, name) for b in blocks]) for name in ("rgb", "depth", "covered"))
+def _joined(blocks: Sequence[Block], block_of: NDArray[np.int64]) -> Block:
+    """One block of several; block_of: in which of them the frames observed lie, in the order in which they are wanted."""
+    order = np.argsort(np.argsort(block_of, kind="stable"))
+    rgb, depth, covered = (
+        np.concatenate([getattr(block, name) for block in blocks])[order] for name in ("rgb", "depth", "covered")
+    )
     return Block(rgb, depth, covered)
 
 

@@ -24,7 +24,10 @@ def block_noise(key: int, block: int, draws: int, shape: Sequence[int]) -> Tenso
     """
     out = np.empty((draws, *shape), np.float32)
     for draw in range(draws):
-        # the lowest of the counter's four words counts within a draw, so neighbouring draws never meet
-        philox = np.random.Philox(key=[key % 2**64, 0], counter=[0, 0, draw, block])
+        # The lowest of the counter's four words counts within a draw, so neighbouring draws never meet. As a list, the
+        # words would pass through float64, which knows no 64-bit integers.
+        philox = np.random.Philox(
+            key=np.array([key % 2**64, 0], np.uint64), counter=np.array([0, 0, draw, block], np.uint64)
+        )
         np.random.Generator(philox).standard_normal(out=out[draw], dtype=np.float32)
     return torch.from_numpy(out)

@@ -17,7 +17,7 @@ Entry = tuple[Tensor, Stream]
 
 
 class ReferenceStore:
-    """Up to `max_bytes` of entries by key."""
+    """Up to `max_bytes` of entries by key; one entry is kept whatever its size."""
 
     def __init__(self, max_bytes: int = 2**30):
         self.max_bytes = max_bytes
@@ -30,7 +30,7 @@ class ReferenceStore:
         return self._entries.get(key)
 
     def put(self, key: bytes, latents: Tensor, stream: Stream) -> None:
-        """Keep an entry under a new key, and let go of the oldest ones beyond the limit."""
+        """Keep an entry under a key that is not there yet, and let go of the oldest ones beyond the limit."""
         self._entries[key] = latents, stream
         self._bytes += _size(self._entries[key])
         while self._bytes > self.max_bytes and len(self._entries) > 1:

@@ -27,6 +27,7 @@ with extra("star"):
 logger = logging.getLogger(__name__)
 
 Codec = Literal["auto", "taehv", "vae"]
+DTYPES = {"auto": None, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
 def load_release(
@@ -45,8 +46,9 @@ def load_release(
 ) -> StarModel:
     """Load the released model `name`; see `StarModel` for render_size, prompt, max_batch and far.
 
-    encoder, decoder: "taehv" or "vae"; "auto" is TAEHV where its weights are present, else the VAE. dtype: of all
-    networks; "auto" is bfloat16 on a GPU and float32 on the CPU. attention: a kernel out of
+    encoder, decoder: "taehv" or "vae"; "auto" is TAEHV where its weights are present, else the VAE. dtype: of
+    transformer and codec; "auto" is bfloat16 on a GPU and float32 on the CPU. Prompts are encoded on the CPU in bfloat16, each
+    once for all, and kept in the cache. attention: a kernel out of
     `inspatio_gym.star.attention.KERNELS`; None measures. compile: let torch.compile fuse the transformer's blocks, which
     takes minutes once.
 
@@ -56,12 +58,12 @@ def load_release(
     for option, choice in (("encoder", encoder), ("decoder", decoder)):
         if choice not in get_args(Codec):
             raise ValueError(f"expected {option} out of {list(get_args(Codec))}, got {choice!r}: 'auto' is the default")
+    if dtype not in DTYPES:
+        raise ValueError(f"expected dtype out of {list(DTYPES)}, got {dtype!r}: 'auto' is the default")
     on_gpu = torch.device(device).type == "cuda"
     if on_gpu and not torch.cuda.is_available():
         raise ValueError(f"expected a device that torch can use, got {device!r}: see `inspatio-gym doctor`")
-    kind = {"auto": torch.bfloat16 if on_gpu else torch.float32, "bfloat16": torch.bfloat16, "float32": torch.float32}[
-        dtype
-    ]
+    kind = DTYPES[dtype] or (torch.bfloat16 if on_gpu else torch.float32)
     found = {
         checkpoint: locate(checkpoint) for checkpoint in (name, WAN)
     }  # everything is looked for before a byte is read

@@ -19,6 +19,7 @@ THETA = 10000.0
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(False)  # what is kept serves training, too, whoever asked first
 def angles(grid: tuple[int, int, int], first_frame: int, head_dim: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Cosine and sine of every token's turns, float32 (tokens, 1, head_dim / 2) each.
 

@@ -87,8 +87,8 @@ class StarSession:
     def snapshot(self, light: bool = False) -> dict[str, Any]:
         """Arrays and numbers; see the module's docstring for what a light one leaves out."""
         record: dict[str, Any] = {"key": self.key, "blocks": self.blocks, "prefix": self.prefix.hex()}
-        assert self.previous is not None, "a session begins with a block"
-        assert self.past is not None
+        if self.previous is None or self.past is None:
+            raise ValueError("expected a session that has begun, got a new one: start it first")
         record["previous"] = _array(self.previous)
         record["past.source"], record["past.c2w"] = self.past.source.copy(), self.past.c2w.copy()
         record["past.latents"] = _array(self.past.latents)
