@@ -17,6 +17,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import gymnasium as gym
 import numpy as np
 import torch
 import tyro
@@ -53,6 +54,8 @@ class Config:
     """Let torch.compile fuse the transformer's blocks."""
     precision: bool = True
     """Also compare bfloat16 with float32."""
+    steps: int = 10
+    """Steps of `gym.make` with the bundled street to time, after three that warm up."""
     horizon: int = 0
     """Blocks of a long rollout, to see that memory stays: 2000, say."""
 
@@ -247,9 +250,28 @@ def table(config: Config, dtype: torch.dtype, rate: float) -> None:
             if worlds == 1:
                 peaks = ", ".join(f"{stage} {got['peak'][stage] / 2**30:.1f}" for stage in STAGES)
                 print(f"<!-- {name}: peak GiB by stage: {peaks} -->")
+        if config.steps:
+            through_gym(model, config.steps)
         if config.horizon:
             long_rollout(model, scene, config)
         del model, codec
+
+
+def through_gym(model: StarModel, steps: int) -> None:
+    """Print steps a second of one world and of four through the environment, which holds still while time plays."""
+    for worlds in (1, 4):
+        envs = gym.make_vec(
+            "InSpatio-v0", num_envs=worlds, vectorization_mode="vector_entry_point", scene="street", model=model
+        )
+        envs.reset(seed=0)
+        actions = np.zeros((worlds, 7), np.float32)
+        actions[:, -1] = 1
+        for step in range(3 + steps):
+            if step == 3:
+                began = time.perf_counter()
+            envs.step(actions)
+        rate = worlds * steps / (time.perf_counter() - began)
+        print(f"\nthrough gym.make_vec, the bundled street, {worlds} worlds: {rate:.2f} steps/s", flush=True)
 
 
 def long_rollout(model: StarModel, scene: NoiseScene, config: Config) -> None:
