@@ -1,6 +1,7 @@
 """The `inspatio-gym` command: each subcommand is a typed configuration and a function that takes it.
 
     anchor       a video -> a scene             AnchorConfig, below
+    render       videos, a path -> new views    inspatio_gym.render.config.RenderConfig
     train        scenes -> a policy             inspatio_gym.agents.config.TrainConfig
     evaluate     a policy -> a table            EvaluateConfig
     demo         all of it in a few minutes     DemoConfig
@@ -78,6 +79,7 @@ def anchor_videos(config: AnchorConfig) -> None:
 
 COMMANDS = {
     "anchor": ("inspatio_gym.cli:AnchorConfig", "inspatio_gym.cli:anchor_videos"),
+    "render": ("inspatio_gym.render.config:RenderConfig", "inspatio_gym.render.command:render"),
     "train": ("inspatio_gym.agents.config:TrainConfig", "inspatio_gym.agents.train:train"),
     "evaluate": ("inspatio_gym.agents.config:EvaluateConfig", "inspatio_gym.agents.evaluate:evaluate"),
     "demo": ("inspatio_gym.agents.config:DemoConfig", "inspatio_gym.agents.demo:demo"),

@@ -40,6 +40,19 @@ PRESETS = {
     "orbit": ("0 3 5 3 0 3 5 3 0", "0 10 16 10 0 -10 -16 -10 0", "1"),
     # straight ahead, a third of the way to the foreground, and back
     "push_in": ("0", "0", "0 0.1 0.3 0.4 0.3 0.1 0"),
+    # the released models' own examples: up and down, then both ways round, then left and right; and three simple ones
+    "x_y_circle_cycle": (
+        "0 10 20 10 0 -10 -20 -10 0 0 0 0 0 0 0 10 20 10 0 -10 -20 -10 0 0 0 0 0 0 0 10 20 10 0 -10 -20 -10 0",
+        "0 0 0 0 0 0 10 20 10 0 -10 -20 -10 0 0 10 20 10 0 -10 -20 -10 0 0 10 20 10 0 -10 -20 -10 0 0 0 0 0 0",
+        "1" + 44 * " 1",
+    ),
+    "zoom_out_in": (
+        "0 0 0 0",
+        "0 0 0 0",
+        "0 -0.25 -0.5 -0.75 -1 -0.75 -0.5 -0.25 0 0 0.25 0.5 0.75 1 0.75 0.5 0.25 0",
+    ),
+    "short_pan": ("0 0", "0 30", "1 1"),
+    "dolly": ("0 0 0", "0 0 0", "0 0.5 1"),
 }
 
 
@@ -82,7 +95,7 @@ class Trajectory:
 
     @classmethod
     def preset(cls, name: str) -> Self:
-        """One of the paths that come with the package: "orbit" or "push_in". Raises ValueError for another name."""
+        """One of the paths that come with the package, `PRESETS`. Raises ValueError for another name."""
         if name not in PRESETS:
             raise ValueError(f"expected a preset out of {sorted(PRESETS)}, got {name!r}: Trajectory.read takes a file")
         return cls.parse(PRESETS[name])
@@ -114,21 +127,19 @@ class Trajectory:
         run back and forth where the path is longer than the clip, and are skipped evenly where it is shorter.
         Returns int64 (n,). Raises ValueError for a clip without frames.
         """
+        return spread_indices(source_frames, self.adaptive_frames(source_frames))
+
+    def adaptive_frames(self, source_frames: int) -> int:
+        """The length n of `adaptive_indices`."""
         if source_frames < 1:
             raise ValueError(f"source_frames: expected at least 1, got {source_frames}")
         turn_deg = max(float(np.abs(np.diff(keys)).sum()) for keys in (self.pitch_deg, self.yaw_deg))
         shortest, longest = math.ceil(turn_deg / FASTEST_DEG) + 1, math.floor(turn_deg / SLOWEST_DEG) + 1
         if turn_deg == 0:
-            n = max(source_frames, MIN_FRAMES)
-        elif source_frames < MIN_FRAMES:
-            n = max(MIN_FRAMES, shortest)
-        else:
-            n = min(max(source_frames, shortest), longest)
-        if n > source_frames:
-            period = max(2 * (source_frames - 1), 1)
-            phase = np.arange(n) % period
-            return np.minimum(phase, -phase % period)
-        return np.linspace(0, source_frames - 1, n).astype(np.int64)
+            return max(source_frames, MIN_FRAMES)
+        if source_frames < MIN_FRAMES:
+            return max(MIN_FRAMES, shortest)
+        return min(max(source_frames, shortest), longest)
 
     @staticmethod
     def _sample(keys: Sequence[float], at: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -139,3 +150,12 @@ class Trajectory:
 
             return UnivariateSpline(times, keys, k=3)(at)
         return np.interp(at, times, keys)
+
+
+def spread_indices(source_frames: int, frames: int) -> NDArray[np.int64]:
+    """Source frames of a path of `frames` frames, int64 (frames,): to and fro in a shorter clip, evenly over a longer."""
+    if frames > source_frames:
+        period = max(2 * (source_frames - 1), 1)
+        phase = np.arange(frames) % period
+        return np.minimum(phase, -phase % period)
+    return np.linspace(0, source_frames - 1, frames).astype(np.int64)
