@@ -75,8 +75,7 @@ def line(outcome: Outcome) -> str:
 def summary(outcomes: Sequence[Outcome]) -> str:
     """How many films there are, and which failed and why."""
     counts = [
-        f"{sum(outcome.status == status for outcome in outcomes)} {status}"
-        for status in ("done", "skipped", "failed")
+        f"{sum(outcome.status == status for outcome in outcomes)} {status}" for status in ("done", "skipped", "failed")
     ]
     failures = [f"  {outcome.task}: {outcome.reason}" for outcome in outcomes if outcome.status == "failed"]
     return "\n".join([", ".join(counts), *failures])

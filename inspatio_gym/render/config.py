@@ -47,7 +47,8 @@ class RenderConfig:
     rotation_only: bool = False
     """Turn as the path says, but stay in place. A path that never turns still moves."""
     radius: float | None = None
-    """Distance of the foreground in scene units, which scales displacement; None takes the scene's median depth."""
+    """What displacement is a multiple of, in scene units; None takes the distance of the foreground (a tenth of all
+    pixels is nearer), or less where the path would lead below the ground or into a wall."""
     frames: int | None = None
     """Length of the films; None takes as many frames as let the path turn neither too fast nor too slowly."""
     speed: tuple[float, ...] = ()

@@ -133,6 +133,7 @@ class Studio:
                 "geometry": scene.geometry.method,
                 "fps": scene.fps,
                 "frames": len(plan),
+                "radius": plan.radius,
                 "source": plan.source.tolist(),
                 "seconds": round(seconds, 3),
                 "device": self.device,

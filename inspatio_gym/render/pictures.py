@@ -1,8 +1,8 @@
 """The pictures beside the prediction, and the files that all of them are written to.
 
-    source         the source frame at that moment
-    render         its pixels, seen from the new camera; what it does not show is black
-    side_by_side   source | render | prediction, with their names above
+source         the source frame at that moment
+render         its pixels, seen from the new camera; what it does not show is black
+side_by_side   source | render | prediction, with their names above
 """
 
 from collections.abc import Callable
@@ -41,9 +41,7 @@ class Films:
             even = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]  # the codec has no odd sides
             if name not in self._files:
                 size = even.shape[0], even.shape[1]
-                self._files[name] = FootageWriter(
-                    self._folder / f"{name}.mp4", fps=self._rate, size=size, form="rgb24"
-                )
+                self._files[name] = FootageWriter(self._folder / f"{name}.mp4", fps=self._rate, size=size, form="rgb24")
             self._files[name].write(even)
 
     def __enter__(self) -> "Films":

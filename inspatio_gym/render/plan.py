@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from inspatio_gym.clock import Clock
 from inspatio_gym.render.config import RenderConfig
+from inspatio_gym.render.reach import open_radius
 from inspatio_gym.trajectory import spread_indices
 from inspatio_gym.types import Poses
 from inspatio_gym.world import BlockRequest
@@ -24,10 +25,11 @@ from inspatio_gym.world import BlockRequest
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """source: int64 (n,), source frame of each frame of the film. c2w: float64 (n, 4, 4), its camera."""
+    """source: int64 (n,), source frame of each frame of the film. c2w: float64 (n, 4, 4), its camera. radius: of the path."""
 
     source: NDArray[np.int64]
     c2w: Poses
+    radius: float
 
     def __len__(self) -> int:
         return len(self.source)
@@ -40,7 +42,7 @@ class Plan:
 
 
 def make_plan(config: RenderConfig, scene: Any) -> Plan:
-    """What `config` asks for of `scene` (num_frames, fps, c2w, median_depth).
+    """What `config` asks for of `scene`.
 
     Raises ValueError for a path that cannot be read or a frozen frame outside the scene.
     """
@@ -56,8 +58,13 @@ def make_plan(config: RenderConfig, scene: Any) -> Plan:
         source = spread_indices(count, frames)
     if config.reverse:
         source = count - 1 - source
-    offsets = path.poses(frames, config.radius or scene.median_depth, config.rotation_only)
-    return Plan(source, scene.c2w[source] @ offsets if config.mount == "source" else offsets)
+
+    def cameras(radius: float) -> Poses:
+        offsets = path.poses(frames, radius, config.rotation_only)
+        return scene.c2w[source] @ offsets if config.mount == "source" else offsets
+
+    radius = config.radius or open_radius(scene, cameras)
+    return Plan(source, cameras(radius), radius)
 
 
 def at_speed(speed: tuple[float, ...], frames: int, source_frames: int, fps: float) -> NDArray[np.int64]:
