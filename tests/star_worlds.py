@@ -4,10 +4,12 @@ from typing import Any
 
 import torch
 
+from inspatio_gym.fake import FakeWorld
 from inspatio_gym.star.attention import choose
 from inspatio_gym.star.dit import Dit, DitConfig
 from inspatio_gym.star.model import StarModel
 from inspatio_gym.star.taehv import Taehv, TaehvCodec
+from inspatio_gym.types import Size
 
 SIZE = (32, 48)
 TINY = {"dim": 32, "ffn_dim": 32, "num_heads": 2, "num_layers": 2, "text_dim": 24, "text_len": 8, "freq_dim": 16}
@@ -51,3 +53,13 @@ def tiny_star(device: str = "cpu", dtype: torch.dtype = torch.float32, **options
         return torch.randn(1, 5, TINY["text_dim"], generator=generator)
 
     return StarModel(dit, codec, codec, embed, **{"render_size": SIZE, **options})
+
+
+def load_tiny(render_size: Size, device: str = "cpu", prompt: str | None = None, far: float | None = None) -> StarModel:
+    """`tiny_star` as an entry of `inspatio_gym.world.MODELS` has it."""
+    return tiny_star(device, render_size=render_size, prompt=prompt, far=far)
+
+
+def fake_of_blocks(render_size: Size, device: str = "cpu") -> FakeWorld:
+    """A fake world whose blocks are as long as a diffusion model's."""
+    return FakeWorld(render_size=render_size, first_frames=9, block_frames=12)

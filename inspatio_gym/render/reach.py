@@ -2,10 +2,11 @@
 
 A path is written in radii of the scene's foreground. The foreground is the depth that a tenth of all pixels lie nearer
 than: the road before a car, the edge of a table. Round something that near, a steep path may still lead below the ground
-or into a wall, where there is nothing to see; its radius is then shortened until all of it lies in the open.
+or into a wall, where there is nothing to see. The radius is therefore let grow from a small one only as long as all of the
+path lies in the open.
 
 A place is buried if recorded cameras have it in view and every one of them sees a surface before it. What no camera has in
-view is taken to be open.
+view is taken to be open; far below the ground is such a place, which is why the radius grows and does not shrink.
 """
 
 import logging
@@ -22,7 +23,7 @@ from inspatio_gym.types import Poses
 logger = logging.getLogger(__name__)
 
 NEARER = 10  # per cent of the pixels
-SHORTER, SHORTEST = 0.85, 0.05  # factors of the radius: of one try to the next, and of the last try
+TRIES = np.geomspace(0.05, 1, 20)  # radii, in radii of the foreground
 BEFORE = 0.98  # of a place's depth: a surface nearer than this hides it
 WITNESSES = 64  # recorded cameras that are asked, spread over the clip
 
@@ -35,17 +36,13 @@ def foreground(scene: Any) -> float:
 
 def open_radius(scene: Any, path: Callable[[float], Poses]) -> float:
     """The longest radius up to the foreground's with which no camera of `path` (radius -> (n, 4, 4)) is buried."""
-    full = foreground(scene)
-    radius = full
-    while radius > SHORTEST * full and buried(scene, path(radius)[:, :3, 3]).any():
-        radius *= SHORTER
-    if radius < full:
-        logger.info(
-            "%s: the path's radius is %.3g of the foreground's, so that it does not lead behind surfaces",
-            scene.name,
-            radius / full,
-        )
-    return radius
+    full, share = foreground(scene), TRIES[0]
+    for longer in TRIES:
+        if buried(scene, path(longer * full)[:, :3, 3]).any():
+            logger.info("%s: the path's radius is %.2g of the foreground's, to stay in the open", scene.name, share)
+            break
+        share = longer
+    return float(share * full)
 
 
 def buried(scene: Any, places: NDArray[np.float64]) -> NDArray[np.bool_]:
