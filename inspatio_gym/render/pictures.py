@@ -86,7 +86,8 @@ def splatted(view: Any, device: Any, far: float | None) -> Renderer:
         for k in request.observe:
             rgb = torch.from_numpy(view.rgb(int(request.source[k])).copy()).to(device)
             frame = rgb.permute(2, 0, 1)[None].float() / 127.5 - 1
-            shown, *_ = splat(frame, *seen(view, request.source[[k]], request.c2w[[k]], device), far or "frame")
+            depth, source_c2w, target_c2w, pinhole = seen(view, request.source[[k]], request.c2w[[k]], device)
+            shown, *_ = splat(frame, depth, source_c2w, target_c2w, pinhole, far or "frame")
             pictures.append(((shown[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy())
         return np.stack(pictures)
 
