@@ -14,6 +14,7 @@ PACKAGE_DIR = PYPROJECT["tool"]["setuptools"]["package-dir"]
 
 # Floor of each room; a module may import its own floor and those below. The longest matching prefix decides.
 FLOORS = {
+    "inspatio_gym.render": 5,
     "inspatio_gym": 1,
     "inspatio_gym.types": 1,
     "inspatio_gym.camera": 1,
