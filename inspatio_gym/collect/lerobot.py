@@ -83,7 +83,8 @@ class LeRobotFormat:
         with written_whole(self._folder / DATA_PATH.format(**place)) as partial:
             pq.write_table(pa.table({name: column(values) for name, values in rows.items()}), partial)
         with written_whole(self._folder / EPISODES_PATH.format(**place)) as partial:
-            pq.write_table(pa.Table.from_pylist([record]), partial)
+            # A row of a hundred columns: dictionaries and statistics would be ten times its size.
+            pq.write_table(pa.Table.from_pylist([record]), partial, use_dictionary=False, write_statistics=False)
 
     def finish(self, episodes: int) -> None:
         features = self._features()

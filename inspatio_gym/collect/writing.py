@@ -100,14 +100,19 @@ class Ledger:
             raise ValueError(
                 f"expected a collection of this version ({SCHEMA!r}) in {self._path}, got {problem}: pass another --output"
             ) from problem
-        asked = json.loads(json.dumps(self._asked))
-        for name in {**begun, **asked}:
-            if begun.get(name) != asked.get(name):
-                raise ValueError(
-                    f"expected what {str(self._path.parent)!r} was begun with, {name} {begun.get(name)!r}, got "
-                    f"{asked.get(name)!r}: run the same command again, or pass another --output"
-                )
+        self._compare(begun, json.loads(json.dumps(self._asked)))
         clear_leftovers(self._path.parent)
+
+    def _compare(self, begun: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+        for name in {**begun, **asked}:
+            before, now = begun.get(name), asked.get(name)
+            if isinstance(before, dict) and isinstance(now, dict):
+                self._compare(before, now)
+            elif before != now:
+                raise ValueError(
+                    f"expected what {str(self._path.parent)!r} was begun with, {name} {before!r}, got {now!r}: run the same "
+                    "command again, or pass another --output"
+                )
 
 
 def clear_leftovers(folder: Path) -> None:
