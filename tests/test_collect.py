@@ -534,8 +534,8 @@ def test_an_envhub_package_makes_what_lerobot_steps(hub, asked, use_async_envs):
     try:
         assert envs.num_envs == 2
         observations, _ = envs.reset(seed=[1, 2])
-        assert observations["pixels"].shape == (2, *SIZE, 3)
-        assert observations["pixels"].dtype == np.uint8
+        assert observations["pixels"]["rgb"].shape == (2, *SIZE, 3)
+        assert observations["pixels"]["rgb"].dtype == np.uint8
         assert observations["agent_pos"].shape == (2, 9)
         assert observations in envs.observation_space
         # What its evaluation asks of the worlds.

@@ -5,10 +5,11 @@
 
 Without LeRobot, from this folder: `from env import make_env`. An observation is in LeRobot's words,
 
-    pixels      uint8   (H, W, 3)   what the camera sees
-    agent_pos   float32 (9,)        pose of the camera (position; quaternion w, x, y, z), position and rate of time
+    pixels["rgb"]   uint8   (H, W, 3)   what the camera sees
+    agent_pos       float32 (9,)        pose of the camera (position; quaternion w, x, y, z), position and rate of time
 
-which its evaluation hands to a policy as `observation.image` and `observation.state`.
+which its evaluation hands to a policy as `observation.images.rgb` and `observation.state`: the names that they have in a
+dataset of `inspatio-gym collect --format lerobot`.
 
 Ref: https://huggingface.co/docs/lerobot/envhub
 """
@@ -34,7 +35,10 @@ class LeRobotView(gym.Wrapper):
         parts = env.observation_space.spaces
         bounds = [np.concatenate([getattr(parts[key], end) for key in ("pose", "time")]) for end in ("low", "high")]
         self.observation_space = gym.spaces.Dict(
-            {"pixels": parts["rgb"], "agent_pos": gym.spaces.Box(*bounds, dtype=np.float32)}
+            {
+                "pixels": gym.spaces.Dict({"rgb": parts["rgb"]}),
+                "agent_pos": gym.spaces.Box(*bounds, dtype=np.float32),
+            }
         )
 
     def reset(self, **arguments: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -47,7 +51,7 @@ class LeRobotView(gym.Wrapper):
 
     def _view(self, observation: dict[str, Any]) -> dict[str, Any]:
         return {
-            "pixels": observation["rgb"],
+            "pixels": {"rgb": observation["rgb"]},
             "agent_pos": np.concatenate([observation["pose"], observation["time"]]),
         }
 

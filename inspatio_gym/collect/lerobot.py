@@ -159,7 +159,7 @@ class LeRobotFormat:
         source, fps = self._source, self._source.fps
         features: dict[str, dict[str, Any]] = {}
         for key, name in self._images.items():
-            height, width = (side // 2 * 2 for side in source.observation_space[name].shape[:2])
+            height, width = (side // 2 * 2 for side in (source.observation_space[name].shape or ())[:2])
             features[key] = {
                 "dtype": "video",
                 "shape": [height, width, 3],
@@ -179,7 +179,7 @@ class LeRobotFormat:
         for name in source.keys("vector"):
             if name not in STATE:
                 space = source.observation_space[name]
-                features[f"observation.{name}"] = feature(str(space.dtype), size=int(np.prod(space.shape)))
+                features[f"observation.{name}"] = feature(str(space.dtype), size=int(np.prod(space.shape or ())))
         box = isinstance(source.action_space, gym.spaces.Box)
         features["action"] = feature("float32", source.action_names) if box else feature("int64")
         features |= {"next.reward": feature("float32"), "next.done": feature("bool"), "next.truncated": feature("bool")}

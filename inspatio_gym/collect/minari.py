@@ -57,10 +57,10 @@ class MinariFormat:
                     id=episode.index,
                     seed=episode.seed,
                     observations=episode.observations,
-                    actions=episode.actions,  # type: ignore[arg-type]  # an array serves as a list
-                    rewards=episode.rewards,  # type: ignore[arg-type]
-                    terminations=episode.terminations,  # type: ignore[arg-type]
-                    truncations=episode.truncations,  # type: ignore[arg-type]
+                    actions=episode.actions,
+                    rewards=episode.rewards,
+                    terminations=episode.terminations,
+                    truncations=episode.truncations,
                     # One number a step must be a list, lest Minari cannot read it back.
                     infos={name: list(each) if each.ndim == 1 else each for name, each in episode.infos.items()},
                 )

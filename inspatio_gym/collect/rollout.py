@@ -112,7 +112,7 @@ def _info(infos: dict[str, Any], row: int) -> dict[str, Any]:
 
     Numbers are float64, because a batch's kind may depend on who else is in it.
     """
-    info = {}
+    info: dict[str, Any] = {}
     for name, values in infos.items():
         if name.startswith("_") or not infos[f"_{name}"][row]:
             continue
