@@ -22,4 +22,6 @@ def column(array: NDArray[Any], rows: int | None = None) -> "pa.Array":
         flat = pa.FixedSizeListArray.from_arrays(flat, int(np.prod(array.shape[1:])))
     if rows is None or rows == count:
         return flat
+    if array.ndim > 1:
+        flat = flat.cast(pa.list_(flat.type.value_type))  # old readers take nulls among lists of a fixed length amiss
     return pa.concat_arrays([flat, pa.nulls(rows - count, flat.type)])
