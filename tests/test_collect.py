@@ -23,6 +23,7 @@ from inspatio_gym.cli import main
 from inspatio_gym.collect.command import collect
 from inspatio_gym.collect.config import FORMATS, CollectConfig
 from inspatio_gym.collect.episode import Episode, Source
+from inspatio_gym.collect.rollout import roll
 from inspatio_gym.collect.writing import LEDGER_FILE, QUEUE, Writer
 from inspatio_gym.extras import MissingExtra
 from inspatio_gym.geometry.logdepth import decode_depth
@@ -135,6 +136,76 @@ def test_an_episode_is_what_a_single_world_shows_from_its_seed(asked, one, monke
         assert all(np.array_equal(episode.observations[name][-1], value) for name, value in observation.items())
         assert len(episode.observations["rgb"]) == len(episode.actions) + 1 == line["steps"] + 1
     assert ends == {"corridor", "time limit"}
+
+
+class Counting:
+    """Worlds that count: from seed s an episode lasts 1 + s % 4 steps, and observation t is s + t / 10. They need their
+    reset, and are stepped no further than to their end; in `cursed` ones the third step raises, and is quarantined."""
+
+    def __init__(self, num_envs: int, cursed: tuple[int, ...] = ()):
+        self.num_envs, self.cursed = num_envs, cursed
+        self.seeds, self.t = np.zeros(num_envs, int), np.full(num_envs, 99)
+
+    def reset(self, *, seed, options):
+        chosen = np.flatnonzero(options["reset_mask"])
+        assert (self.t[chosen] == 99).all()
+        self.seeds[chosen], self.t[chosen] = [seed[k] for k in chosen], 0
+        infos = {"scene": np.array(["here"] * self.num_envs, object), "_scene": options["reset_mask"]}
+        return {"count": (self.seeds + self.t / 10)[:, None]}, infos | self._infos(range(self.num_envs))
+
+    def step_slots(self, worlds, actions):
+        assert (self.t[worlds] < 99).all()
+        assert (actions == self.seeds[worlds]).all()
+        broken = np.array([self.seeds[k] in self.cursed and self.t[k] == 2 for k in worlds])
+        self.t[worlds] += ~broken
+        observations, infos = {"count": (self.seeds + self.t / 10)[worlds, None]}, self._infos(worlds)
+        infos["_t"] = ~broken
+        infos |= {
+            "truncated_reason": np.array(["quarantined: a pity"] * len(worlds), object),
+            "_truncated_reason": broken,
+        }
+        ended = self.t[worlds] >= 1 + self.seeds[worlds] % 4
+        results = observations, self.t[worlds] * 1.0, ended & ~broken, broken, infos
+        self.t[np.array(worlds)[ended | broken]] = 99
+        return results
+
+    def _infos(self, worlds):
+        return {"t": self.t[list(worlds)] * 1.0, "_t": np.ones(len(worlds), bool)}
+
+
+class Echo:
+    """Acts its seed."""
+
+    def begin(self, seeds):
+        (self.seed,) = seeds
+
+    def act(self, observations):
+        assert observations["count"].shape == (1, 1)
+        return np.array([self.seed])
+
+
+@pytest.mark.parametrize("num_envs", [1, 2, 5, 12])
+def test_every_transition_is_there_once_and_in_its_place(num_envs):
+    seeds = [7, 3, 11, 2, 8, 0, 15, 6, 1, 4, 9, 5]
+    episodes = list(roll(Counting(num_envs), [Echo() for _ in range(num_envs)], seeds))
+    assert [episode.index for episode in episodes] == list(range(12))
+    for episode, seed in zip(episodes, seeds, strict=True):
+        count = 1 + seed % 4
+        assert episode.observations["count"][:, 0].tolist() == [seed + t / 10 for t in range(count + 1)]
+        assert episode.actions.tolist() == [seed] * count
+        assert episode.rewards.tolist() == list(range(1, count + 1))
+        assert episode.terminations.tolist() == [False] * (count - 1) + [True]
+        assert not episode.truncations.any()
+        assert episode.infos["t"].tolist() == list(range(count + 1))
+
+
+def test_a_step_in_which_a_world_has_raised_is_no_transition():
+    episodes = list(roll(Counting(2, cursed=(3, 7)), [Echo(), Echo()], [2, 3, 7, 11]))
+    assert [len(episode) for episode in episodes] == [3, 2, 2, 4]
+    assert [episode.reason for episode in episodes] == ["", "quarantined: a pity", "quarantined: a pity", ""]
+    assert episodes[1].observations["count"][:, 0].tolist() == [3, 3.1, 3.2]
+    assert episodes[1].truncations.tolist() == [False, True]
+    assert not episodes[1].terminated
 
 
 @pytest.mark.parametrize("control", ["discrete", "rotation"])

@@ -38,6 +38,15 @@ class _Tape:
         self.rewards.append(reward)
         self.infos.append(info)
 
+    def break_off(self, reason: str) -> None:
+        """The world has raised: this step led nowhere, and the episode ends with the one before."""
+        if not self.actions:
+            raise RuntimeError(
+                f"expected a step at least of episode {self.index} (seed {self.seed}, scene {self.scene!r}), but its world "
+                f"was {reason}: leave that scene out, in another --output"
+            )
+        self.infos[-1]["truncated_reason"] = reason
+
     def end(self, terminated: bool, truncated: bool) -> Episode:
         return Episode(
             index=self.index,
@@ -96,10 +105,13 @@ def _step(envs: VectorEnv, agents: Sequence[Agent], tapes: dict[int, _Tape], pla
     ]
     observations, rewards, terminations, truncations, infos = envs.step_slots(worlds, np.stack(actions))  # type: ignore[attr-defined]
     for row, (world, action) in enumerate(zip(worlds, actions, strict=True)):
-        tapes[world].add(np.asarray(action), _row(observations, row), float(rewards[row]), _info(infos, row))
+        tape, info = tapes[world], _info(infos, row)
+        if info.get("truncated_reason", "").startswith("quarantined"):
+            tape.break_off(info["truncated_reason"])
+        else:
+            tape.add(np.asarray(action), _row(observations, row), float(rewards[row]), info)
         if terminations[row] or truncations[row]:
-            episode = tapes.pop(world).end(bool(terminations[row]), bool(truncations[row]))
-            played[episode.index] = episode
+            played[tape.index] = tapes.pop(world).end(bool(terminations[row]), bool(truncations[row]))
 
 
 def _row(arrays: Arrays, row: int) -> Arrays:
