@@ -138,7 +138,7 @@ def evaluate(config: EvaluateConfig) -> Comparison:
         from inspatio_gym.agents.policy import Trained, load_policy
 
         loaded, card = load_policy(config.policy, config.device)
-        policy, world = Trained(loaded, sampled=config.sampled), _world_of(card.world, config)
+        policy, world = Trained(loaded, sampled=config.sampled), world_of_policy(card.world, config)
     result = compare(world, policy, episodes=config.episodes, seed=config.seed)
     print(f"{world_in_words(result.world)}\n\n{as_text(result.table())}\n\n{result.verdict()}")
     if config.json is not None:
@@ -245,17 +245,23 @@ def _mean_return(episodes: Episodes) -> float:
     return float(episodes.returns.mean())
 
 
-def _world_of(trained_in: dict[str, Any], config: EvaluateConfig) -> dict[str, Any]:
-    """The policy's world, in other videos or scenes if `config` names some. Raises ValueError for other differences."""
-    asked = config.world()
+def world_of_policy(trained_in: dict[str, Any], config: WorldConfig, anew: Sequence[str] = ()) -> dict[str, Any]:
+    """The policy's world, in other videos or scenes if `config` names some, and with its fields `anew` where they are given.
+
+    Raises ValueError for other differences.
+    """
+    asked, changed = config.world(), {}
     for f in fields(WorldConfig):
         name = "id" if f.name == "env" else f.name
-        given = f.name not in CHOSEN_ANEW and getattr(config, f.name) != f.default
-        if given and asked[name] != trained_in[name]:
+        if f.name in CHOSEN_ANEW or getattr(config, f.name) == f.default:
+            continue
+        if f.name in anew:
+            changed[name] = asked[name]
+        elif asked[name] != trained_in[name]:
             raise ValueError(
                 f"expected the policy's own world but for videos and scenes, got {f.name} = {asked[name]!r} where it was "
                 f"trained with {trained_in[name]!r}: leave --{f.name.replace('_', '-')} out"
             )
     if config.video or config.scene:
-        return {**trained_in, "video": asked["video"], "scene": asked["scene"]}
-    return trained_in
+        changed |= {"video": asked["video"], "scene": asked["scene"]}
+    return trained_in | changed

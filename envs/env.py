@@ -44,7 +44,8 @@ class InSpatioEnv(gym.Env[Arrays, Any]):
     it was measured.
 
     `info`: `c2w` (4, 4), the camera; `source_time`, seconds; `covered` (H, W) and `coverage`, its mean; `collision`; the
-    task's metrics; `frames` uint8 (n, H, W, 3) with `include_frames=True`; `truncated_reason`.
+    task's metrics; `frames` uint8 (n, H, W, 3) with `include_frames=True`; `truncated_reason`; after a reset
+    `scene`, its name.
 
     ## Rewards
     The task's. `explore`: the static surface that comes into the middle of the view for the first time, in views (1 is

@@ -32,7 +32,16 @@ if TYPE_CHECKING:
     from inspatio_gym.envs.stage import Place, Stage
 
 OPTIONS = ("scene", "time", "pose")  # of reset
-INFO = {"c2w", "source_time", "coverage", "covered", "collision", "frames", "truncated_reason"}  # no task's metrics
+INFO = {
+    "c2w",
+    "source_time",
+    "coverage",
+    "covered",
+    "collision",
+    "frames",
+    "truncated_reason",
+    "scene",
+}  # no metric's name
 # An episode starts this far from the mount at most; every refused start is tried again nearer to it, at last on it.
 JITTER = (0.03, 0.03, 0.03, 5.0, 3.0, 0.0)  # right, down, forward in median depths; yaw, pitch, roll in degrees
 JITTER_TRIES = 4
@@ -113,7 +122,7 @@ class Slot:
         if taken := sorted(INFO & self.task.metrics().keys()):
             raise ValueError(f"expected the task's metrics to have names of their own, got {taken}: rename them")
         self.write_observation(out)
-        return self._info(moment)
+        return {**self._info(moment), "scene": self.place.scene.name}
 
     def plan(self, motion: NDArray[np.float64], rate: float) -> BlockRequest:
         """Hold a motion (6,) and a rate of time, as `Control.read` returns them, for a step."""

@@ -4,6 +4,7 @@
     render       videos, a path -> new views    inspatio_gym.render.config.RenderConfig
     train        scenes -> a policy             inspatio_gym.agents.config.TrainConfig
     evaluate     a policy -> a table            EvaluateConfig
+    collect      a policy -> datasets           inspatio_gym.collect.config.CollectConfig
     demo         all of it in a few minutes     DemoConfig
     bench        how fast this machine steps    inspatio_gym.bench.BenchConfig
     checkpoints  weights, here or to be had     inspatio_gym.checkpoints.command.CheckpointsConfig
@@ -82,6 +83,7 @@ COMMANDS = {
     "render": ("inspatio_gym.render.config:RenderConfig", "inspatio_gym.render.command:render"),
     "train": ("inspatio_gym.agents.config:TrainConfig", "inspatio_gym.agents.train:train"),
     "evaluate": ("inspatio_gym.agents.config:EvaluateConfig", "inspatio_gym.agents.evaluate:evaluate"),
+    "collect": ("inspatio_gym.collect.config:CollectConfig", "inspatio_gym.collect.command:collect"),
     "demo": ("inspatio_gym.agents.config:DemoConfig", "inspatio_gym.agents.demo:demo"),
     "bench": ("inspatio_gym.bench:BenchConfig", "inspatio_gym.bench:bench"),
     "checkpoints": (
