@@ -47,6 +47,8 @@ class RayVectorEnv(WorldsVectorEnv):
     snapshot_every: most steps (or resets) of an actor from one snapshot of its worlds to the next, which a restart has to
     do again; ten seconds of them are the most in any case.
     max_restarts: deaths of an actor in a row that are made good.
+    max_faults: times in a row that a world which raises is quarantined, without hurting its neighbours, before WorldLost is
+    raised; 0 lets what it raises through. `InSpatioVectorEnv` says more.
     timeout_s: the longest wait for an answer; the first one may take the anchoring of a video.
     All other arguments are those of `InSpatioVectorEnv`; a model is named, a scene travels as its path.
 
@@ -69,6 +71,7 @@ class RayVectorEnv(WorldsVectorEnv):
         scheduling_strategy: Any = None,
         snapshot_every: int = 100,
         max_restarts: int = 3,
+        max_faults: int = 3,
         timeout_s: float = 600.0,
         **arguments: Any,
     ):
@@ -85,6 +88,7 @@ class RayVectorEnv(WorldsVectorEnv):
         arguments = {
             **arguments_by_path(arguments),
             "autoreset_mode": self._mode.value,
+            "max_faults": max_faults,
             "render_mode": None if render_mode is None else "rgb_array",
         }
         # Drawn here and not in an actor, so that an actor that is started again begins with the same.

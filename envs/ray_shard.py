@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from inspatio_gym.envs.quarantine import WorldLost
 from inspatio_gym.envs.ray_mail import Inbox
 from inspatio_gym.envs.ray_worker import Answer, Order, Recipe
 from inspatio_gym.extras import extra
@@ -146,6 +147,9 @@ def land(flights: dict[Any, Flight], *, timeout_s: float, max_restarts: int) -> 
         try:
             return flight, shard.receive(ray.get(ready[0]))
         except exceptions.RayTaskError as error:
+            if isinstance(error.cause, WorldLost):
+                lost = error.cause
+                raise WorldLost(shard.rows.start + lost.world, lost.faults, lost.cause) from error
             if isinstance(error.cause, Exception):
                 raise error.cause from error
             raise
