@@ -129,6 +129,11 @@ class RayVectorEnv(WorldsVectorEnv):
         """The process of each actor, as of its last answer."""
         return tuple(shard.pid for shard in self._shards)
 
+    @property
+    def restarts(self) -> tuple[int, ...]:
+        """How often each actor has died so far."""
+        return tuple(shard.restarts for shard in self._shards)
+
     @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
         """A copy of each world's generator as it is now; drawing from it changes no world."""

@@ -63,6 +63,7 @@ class Shard:
         self.rows = rows
         self.pid = 0
         self.deaths = 0  # in a row
+        self.restarts = 0
         self._start, self._env_id, self._arguments, self._seeds = start, env_id, arguments, seeds
         self._snapshot_every = snapshot_every
         self._actor: Any = None
@@ -156,6 +157,7 @@ def land(flights: dict[Any, Flight], *, timeout_s: float, max_restarts: int) -> 
         except DEATHS as error:
             shard.drop()
             shard.deaths += 1
+            shard.restarts += 1
             if shard.deaths > max_restarts:
                 deaths, shard.deaths = shard.deaths, 0
                 raise ActorsLost(

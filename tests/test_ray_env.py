@@ -20,6 +20,7 @@ from inspatio_gym import envs as house
 from inspatio_gym.envs.quarantine import WorldLost
 from inspatio_gym.envs.tasks.explore import Explore
 from inspatio_gym.envs.vector_env import InSpatioVectorEnv
+from inspatio_gym.processes import descendants, gone
 from inspatio_gym.scenes import Scene
 
 ray = pytest.importorskip("ray")
@@ -111,24 +112,6 @@ def kill(pid: int) -> None:
     """End a process and wait for its end."""
     os.kill(pid, signal.SIGKILL)
     assert gone([pid])
-
-
-def gone(pids, seconds: float = 20.0) -> bool:
-    """Whether all of these processes end in time."""
-    end = time.monotonic() + seconds
-    while any(alive(pid) for pid in pids):
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-def alive(pid: int) -> bool:
-    """The process is there, and not merely waiting for its parent to notice its death."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def sampled(envs, steps: int, seed: int = 0) -> np.ndarray:
@@ -454,20 +437,6 @@ def main():
 
 main()
 """
-
-
-def descendants(pid: int) -> list[int]:
-    """The processes that a process has started, and theirs."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    found = [pid]
-    for each in found:
-        found += [child for child, parent in parents.items() if parent == each]
-    return found[1:]
 
 
 def test_a_local_ray_ends_with_whom_it_was_started_for_even_when_interrupted(scenes):
