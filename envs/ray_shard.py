@@ -13,8 +13,9 @@ in one leaves no world moved.
 """
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from inspatio_gym.envs.quarantine import WorldLost
@@ -64,6 +65,7 @@ class Shard:
         self.pid = 0
         self.deaths = 0  # in a row
         self.restarts = 0
+        self.memory = 0  # bytes, of the actor
         self._start, self._env_id, self._arguments, self._seeds = start, env_id, arguments, seeds
         self._snapshot_every = snapshot_every
         self._actor: Any = None
@@ -89,7 +91,7 @@ class Shard:
         """The answer, whose arrays are views of memory that the next one is written into."""
         answer = self._inbox.open(parcel)
         self._inbox.hide()
-        self.pid, self.deaths = answer.pid, 0
+        self.pid, self.memory, self.deaths = answer.pid, answer.memory, 0
         return answer
 
     def book(self, order: Order, answer: Answer) -> None:
@@ -104,9 +106,13 @@ class Shard:
     def drop(self) -> None:
         """End the actor, if it has not ended yet; the worlds remain, in the driver's keeping."""
         if self._actor is not None:
+            ray.kill(self._actor)
+        self.forget()
+
+    def forget(self) -> None:
+        """The actor is no more; the worlds remain, in the driver's keeping."""
+        if self._actor is not None:
             self._inbox.hide()
-            if ray.is_initialized():
-                ray.kill(self._actor)
         self._actor, self._booked = None, False
 
     def __contains__(self, world: int) -> bool:
@@ -118,11 +124,12 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """An order under way to a shard. worlds: those of the whole that it is about."""
+    """An order under way to a shard. worlds: those of the whole that it is about. sent: when, by `time.perf_counter`."""
 
     shard: Shard
     order: Order
     worlds: Sequence[int] = ()
+    sent: float = field(default_factory=time.perf_counter)
 
 
 def land(flights: dict[Any, Flight], *, timeout_s: float, max_restarts: int) -> tuple[Flight, Answer]:

@@ -19,6 +19,7 @@ from inspatio_gym.envs.actions import Control
 from inspatio_gym.envs.ray_mail import Outbox, Parcel
 from inspatio_gym.envs.vector_env import InSpatioVectorEnv
 from inspatio_gym.envs.worlds import Results
+from inspatio_gym.processes import resident
 from inspatio_gym.scenes import Scene
 from inspatio_gym.types import Arrays, Rgb
 
@@ -58,6 +59,7 @@ class Recipe(NamedTuple):
 class Answer(NamedTuple):
     """What an order returned, the worlds after it (if that was asked for), how long it took, and which process it was.
 
+    memory: bytes that the process holds.
     quarantines: how often a world was set apart meanwhile. Replaying the order need not bring the same about (what raised
     may have been a file that is back by then), so the worlds after it come along unasked.
     """
@@ -66,6 +68,7 @@ class Answer(NamedTuple):
     kept: NDArray[np.uint8] | None
     seconds: float
     pid: int
+    memory: int
     quarantines: int
 
 
@@ -94,7 +97,7 @@ class Worker:
         result = self._obey(order)
         seconds, quarantines = time.perf_counter() - begun, self.envs.quarantines - before
         kept = self._keep() if keep or quarantines else None
-        return self._outbox.pack(Answer(result, kept, seconds, os.getpid(), quarantines))
+        return self._outbox.pack(Answer(result, kept, seconds, os.getpid(), resident(), quarantines))
 
     def describe(self) -> Description:
         stage = self.envs.stage

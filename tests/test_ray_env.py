@@ -273,7 +273,7 @@ def test_a_quarantine_survives_the_death_of_its_actor(pair, fated):
     ours, theirs = pair(4, 2, task=task)
     ours.reset(seed=1)
     theirs.reset(seed=1)
-    actions = sampled(theirs, 4)
+    actions = 0.1 * sampled(theirs, 3)
     equal(ours.step(actions[0]), theirs.step(actions[0]))
     (omens / "raise").touch()
     seen, rewards, _, truncations, infos = ours.step(actions[1])
