@@ -31,7 +31,7 @@ from inspatio_gym.processes import resident
 with extra("ray"):
     import ray
     from ray._private import services
-    from ray._raylet import GcsClient
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
     from ray.experimental import internal_kv
     from ray.util.metrics import Counter, Gauge, Histogram
 

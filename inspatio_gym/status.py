@@ -57,7 +57,7 @@ def table(found: "Sequence[Heartbeat]", now: float) -> str:
     """The heartbeats as a table; now: seconds since 1970."""
     if not found:
         return "no RayVectorEnv runs on this Ray"
-    lines = [(*COLUMNS, "memory", "last answer")]
+    lines: list[tuple[str, ...]] = [(*COLUMNS, "memory", "last answer")]
     for one in found:
         lines.append(
             (
