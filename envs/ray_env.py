@@ -135,6 +135,11 @@ class RayVectorEnv(WorldsVectorEnv):
         return tuple(shard.pid for shard in self._shards)
 
     @property
+    def actor_memory(self) -> tuple[int, ...]:
+        """Bytes that the process of each actor holds, as of its last answer."""
+        return tuple(shard.memory for shard in self._shards)
+
+    @property
     def restarts(self) -> tuple[int, ...]:
         """How often each actor has died so far."""
         return tuple(shard.restarts for shard in self._shards)
