@@ -30,6 +30,7 @@ FLOORS = {
     "inspatio_gym.agents": 5,
     "inspatio_gym.bench": 5,
     "inspatio_gym.doctor": 5,
+    "inspatio_gym.status": 5,
     "inspatio_gym.cli": 5,
 }
 

@@ -96,6 +96,20 @@ def test_status_is_a_table(envs, capsys):
     assert line.endswith(" s ago")
 
 
+def test_status_may_be_watched_until_interrupted(envs, capsys, monkeypatch):
+    waits = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("inspatio_gym.status.time.sleep", sleep)
+    assert main(["status", "--address", address(), "--watch", "2", "--json"]) == 130
+    assert [json.loads(line)[0]["worlds"] for line in capsys.readouterr().out.splitlines()] == [4, 4, 4]
+    assert waits == [2.0] * 3
+
+
 def test_drivers_that_are_dead_are_not_told_of(envs):
     ray_pulse.internal_kv._internal_kv_put("deadbeef/1/0", "{}", namespace=ray_pulse.NAMESPACE)
     assert len(told()) == 1
