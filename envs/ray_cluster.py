@@ -21,16 +21,19 @@ with extra("ray"):
     import ray
     from ray._private import ray_constants
 
+Home = tuple[str, str]
 _lock = threading.Lock()
-_guests = 0  # environments that have joined and not left
+_home: Home | None = None  # the Ray that was joined last
+_guests = 0  # environments that have joined it and not left
 _ours = False  # the first of them has connected
 
 
 def join(num_cpus: float, runtime_env: Mapping[str, Any] | None) -> bool:
     """Connect to a Ray, unless somebody has; return whether it was us. A local one gets at least `num_cpus`."""
-    global _guests, _ours
+    global _home, _guests, _ours
     with _lock:
-        if not ray.is_initialized():
+        joined = not ray.is_initialized()
+        if joined:
             options: dict[str, Any] = {"runtime_env": dict(runtime_env or {}), "logging_level": logging.WARNING}
             if os.environ.get("RAY_ADDRESS"):
                 ray.init(**options)
@@ -39,11 +42,19 @@ def join(num_cpus: float, runtime_env: Mapping[str, Any] | None) -> bool:
                 cpus = max(os.cpu_count() or 1, math.ceil(num_cpus))
                 with _loopback():
                     ray.init(address="local", num_cpus=cpus, include_dashboard=False, **options)
-            _ours, _guests = True, 1
-            return True
-        _ours = _ours and _guests > 0
+        if here() != _home:  # environments that joined another Ray have lost it
+            _home, _guests = here(), 0
+        _ours = joined or (_ours and _guests > 0)
         _guests += 1
-        return False
+        return joined
+
+
+def here() -> Home | None:
+    """The Ray that this process is connected to, by the numbers of node and driver; None if to none."""
+    if not ray.is_initialized():
+        return None
+    context = ray.get_runtime_context()
+    return context.get_node_id(), context.get_job_id()
 
 
 @contextmanager
@@ -61,12 +72,17 @@ def _loopback() -> Iterator[None]:
         ray_constants.ENABLE_RAY_CLUSTER = before
 
 
-def leave() -> None:
-    """Disconnect if nobody else is there and it was `join` that connected; a local Ray is stopped thereby."""
+def leave(home: Home) -> None:
+    """Disconnect if nobody else is there and it was `join` that connected; a local Ray is stopped thereby.
+
+    home: what was `here` after joining. If that is gone, there is nothing to leave.
+    """
     global _guests
     with _lock:
+        if home != _home:
+            return
         _guests -= 1
-        if _ours and _guests == 0 and ray.is_initialized():
+        if _ours and _guests == 0 and here() == home:
             ray.shutdown()
 
 

@@ -11,6 +11,7 @@ and whichever of them die: bit for bit on the CPU. `ray_shard` says how the dead
 """
 
 import copy
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from inspatio_gym.envs import ray_cluster
 from inspatio_gym.envs.infos import Rows, merge
+from inspatio_gym.envs.ray_pulse import Pulse
 from inspatio_gym.envs.ray_shard import Flight, Shard, land
 from inspatio_gym.envs.ray_worker import Description, Order, Worker
 from inspatio_gym.envs.spaces import empty_observation
@@ -47,6 +49,8 @@ class RayVectorEnv(WorldsVectorEnv):
     snapshot_every: most steps (or resets) of an actor from one snapshot of its worlds to the next, which a restart has to
     do again; ten seconds of them are the most in any case.
     max_restarts: deaths of an actor in a row that are made good.
+    max_faults: times in a row that a world which raises is quarantined, without hurting its neighbours, before WorldLost is
+    raised; 0 lets what it raises through. `InSpatioVectorEnv` says more.
     timeout_s: the longest wait for an answer; the first one may take the anchoring of a video.
     All other arguments are those of `InSpatioVectorEnv`; a model is named, a scene travels as its path.
 
@@ -69,10 +73,13 @@ class RayVectorEnv(WorldsVectorEnv):
         scheduling_strategy: Any = None,
         snapshot_every: int = 100,
         max_restarts: int = 3,
+        max_faults: int = 3,
         timeout_s: float = 600.0,
         **arguments: Any,
     ):
-        self._member, self._shards = False, []
+        self._home: ray_cluster.Home | None = None
+        self._pulse: Pulse | None = None
+        self._shards: list[Shard] = []
         super().__init__(num_envs, autoreset_mode, render_mode)
         if not 1 <= num_actors <= num_envs:
             raise ValueError(f"expected num_actors in 1..{num_envs}, a world for each at least, got {num_actors}")
@@ -85,6 +92,7 @@ class RayVectorEnv(WorldsVectorEnv):
         arguments = {
             **arguments_by_path(arguments),
             "autoreset_mode": self._mode.value,
+            "max_faults": max_faults,
             "render_mode": None if render_mode is None else "rgb_array",
         }
         # Drawn here and not in an actor, so that an actor that is started again begins with the same.
@@ -95,7 +103,7 @@ class RayVectorEnv(WorldsVectorEnv):
         self._landed: list[tuple[Flight, Results]] = []  # and not received yet
         try:
             joined = ray_cluster.join(num_actors * num_cpus_per_actor, runtime_env)
-            self._member = True
+            self._home = ray_cluster.here()
             actor = ray.remote(Worker).options(
                 num_cpus=num_cpus_per_actor,
                 num_gpus=num_gpus_per_actor,
@@ -107,6 +115,7 @@ class RayVectorEnv(WorldsVectorEnv):
                 rows = slice(num_envs * k // num_actors, num_envs * (k + 1) // num_actors)
                 self._shards.append(Shard(rows, actor.remote, env_id, arguments, self._seeds[rows], snapshot_every))
             self._describe(one_first="video" in arguments)
+            self._pulse = Pulse(env_id, num_envs, self._shards)
         except BaseException:
             self.close()
             raise
@@ -124,6 +133,16 @@ class RayVectorEnv(WorldsVectorEnv):
     def actor_pids(self) -> tuple[int, ...]:
         """The process of each actor, as of its last answer."""
         return tuple(shard.pid for shard in self._shards)
+
+    @property
+    def actor_memory(self) -> tuple[int, ...]:
+        """Bytes that the process of each actor holds, as of its last answer."""
+        return tuple(shard.memory for shard in self._shards)
+
+    @property
+    def restarts(self) -> tuple[int, ...]:
+        """How often each actor has died so far."""
+        return tuple(shard.restarts for shard in self._shards)
 
     @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
@@ -228,11 +247,17 @@ class RayVectorEnv(WorldsVectorEnv):
 
     def close_extras(self, **_: Any) -> None:
         """End the actors, and the local Ray if it was started for them."""
+        there = ray_cluster.here() == self._home
+        if self._pulse is not None and there:
+            self._pulse.stop()
         for shard in self._shards:
-            shard.drop()
-        if self._member:
-            self._member = False
-            ray_cluster.leave()
+            if there:
+                shard.drop()
+            else:
+                shard.forget()
+        if self._home is not None:
+            ray_cluster.leave(self._home)
+        self._shards, self._pulse, self._home = [], None, None
 
     # --- orders and answers --------------------------------------------------------------------------------------------
 
@@ -270,7 +295,11 @@ class RayVectorEnv(WorldsVectorEnv):
         ]
 
     def _land(self, flights: dict[Any, Flight]) -> tuple[Flight, Any]:
-        return land(flights, timeout_s=self._timeout_s, max_restarts=self._max_restarts)
+        self._check_there()
+        flight, answer = land(flights, timeout_s=self._timeout_s, max_restarts=self._max_restarts)
+        if self._pulse is not None:
+            self._pulse.answered(flight.order, answer, time.perf_counter() - flight.sent)
+        return flight, answer
 
     def _results(self, chosen: Sequence[int], parts: Sequence[tuple[Rows, Results]]) -> Results:
         """Results of some worlds each as those of the `chosen` worlds together, in fresh arrays."""
@@ -296,9 +325,17 @@ class RayVectorEnv(WorldsVectorEnv):
     def _shard_of(self, k: int) -> Shard:
         return next(shard for shard in self._shards if k in shard)
 
-    def _check_idle(self, shards: Iterable[Shard]) -> None:
+    def _check_there(self) -> None:
         if self.closed:
             raise ClosedEnvironmentError("expected an environment that is open, got one that was closed: make another")
+        if ray_cluster.here() != self._home:
+            raise RuntimeError(
+                "expected the Ray that the worlds were made in, but ray.shutdown() has ended it: close this environment and "
+                "make another; envs.close() ends a Ray that was started for it, and leaves one that was there"
+            )
+
+    def _check_idle(self, shards: Iterable[Shard]) -> None:
+        self._check_there()
         flying = [flight.shard for flight in (*self._flights.values(), *(flight for flight, _ in self._landed))]
         if busy := [str(shard) for shard in shards if shard in flying]:
             raise RuntimeError(f"expected actors that are idle, got those of {', '.join(busy)}: call envs.recv() first")

@@ -13,10 +13,12 @@ in one leaves no world moved.
 """
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from inspatio_gym.envs.quarantine import WorldLost
 from inspatio_gym.envs.ray_mail import Inbox
 from inspatio_gym.envs.ray_worker import Answer, Order, Recipe
 from inspatio_gym.extras import extra
@@ -62,6 +64,8 @@ class Shard:
         self.rows = rows
         self.pid = 0
         self.deaths = 0  # in a row
+        self.restarts = 0
+        self.memory = 0  # bytes, of the actor
         self._start, self._env_id, self._arguments, self._seeds = start, env_id, arguments, seeds
         self._snapshot_every = snapshot_every
         self._actor: Any = None
@@ -87,7 +91,7 @@ class Shard:
         """The answer, whose arrays are views of memory that the next one is written into."""
         answer = self._inbox.open(parcel)
         self._inbox.hide()
-        self.pid, self.deaths = answer.pid, 0
+        self.pid, self.memory, self.deaths = answer.pid, answer.memory, 0
         return answer
 
     def book(self, order: Order, answer: Answer) -> None:
@@ -102,9 +106,13 @@ class Shard:
     def drop(self) -> None:
         """End the actor, if it has not ended yet; the worlds remain, in the driver's keeping."""
         if self._actor is not None:
+            ray.kill(self._actor)
+        self.forget()
+
+    def forget(self) -> None:
+        """The actor is no more; the worlds remain, in the driver's keeping."""
+        if self._actor is not None:
             self._inbox.hide()
-            if ray.is_initialized():
-                ray.kill(self._actor)
         self._actor, self._booked = None, False
 
     def __contains__(self, world: int) -> bool:
@@ -116,11 +124,12 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """An order under way to a shard. worlds: those of the whole that it is about."""
+    """An order under way to a shard. worlds: those of the whole that it is about. sent: when, by `time.perf_counter`."""
 
     shard: Shard
     order: Order
     worlds: Sequence[int] = ()
+    sent: float = field(default_factory=time.perf_counter)
 
 
 def land(flights: dict[Any, Flight], *, timeout_s: float, max_restarts: int) -> tuple[Flight, Answer]:
@@ -146,12 +155,16 @@ def land(flights: dict[Any, Flight], *, timeout_s: float, max_restarts: int) -> 
         try:
             return flight, shard.receive(ray.get(ready[0]))
         except exceptions.RayTaskError as error:
+            if isinstance(error.cause, WorldLost):
+                lost = error.cause
+                raise WorldLost(shard.rows.start + lost.world, lost.faults, lost.cause) from error
             if isinstance(error.cause, Exception):
                 raise error.cause from error
             raise
         except DEATHS as error:
             shard.drop()
             shard.deaths += 1
+            shard.restarts += 1
             if shard.deaths > max_restarts:
                 deaths, shard.deaths = shard.deaths, 0
                 raise ActorsLost(

@@ -19,6 +19,7 @@ from inspatio_gym.envs.actions import Control
 from inspatio_gym.envs.ray_mail import Outbox, Parcel
 from inspatio_gym.envs.vector_env import InSpatioVectorEnv
 from inspatio_gym.envs.worlds import Results
+from inspatio_gym.processes import resident
 from inspatio_gym.scenes import Scene
 from inspatio_gym.types import Arrays, Rgb
 
@@ -56,12 +57,19 @@ class Recipe(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What an order returned, the worlds after it (if that was asked for), how long it took, and which process it was."""
+    """What an order returned, the worlds after it (if that was asked for), how long it took, and which process it was.
+
+    memory: bytes that the process holds.
+    quarantines: how often a world was set apart meanwhile. Replaying the order need not bring the same about (what raised
+    may have been a file that is back by then), so the worlds after it come along unasked.
+    """
 
     result: Any
     kept: NDArray[np.uint8] | None
     seconds: float
     pid: int
+    memory: int
+    quarantines: int
 
 
 class Description(NamedTuple):
@@ -85,10 +93,11 @@ class Worker:
             self._outbox = self._outbox or Outbox(recipe.mailbox)
             self._make(recipe)
         assert self._outbox is not None
-        begun = time.perf_counter()
+        begun, before = time.perf_counter(), self.envs.quarantines
         result = self._obey(order)
-        seconds = time.perf_counter() - begun
-        return self._outbox.pack(Answer(result, self._keep() if keep else None, seconds, os.getpid()))
+        seconds, quarantines = time.perf_counter() - begun, self.envs.quarantines - before
+        kept = self._keep() if keep or quarantines else None
+        return self._outbox.pack(Answer(result, kept, seconds, os.getpid(), resident(), quarantines))
 
     def describe(self) -> Description:
         stage = self.envs.stage
@@ -149,8 +158,10 @@ class Worker:
                 envs.stage.place(scene)
             for k, snapshot in snapshots.items():
                 envs.restore(k, snapshot)
+        allowed, envs.max_faults = envs.max_faults, 0  # the log is of worlds that did not raise
         for order in recipe.log:
             self._obey(order)
+        envs.max_faults = allowed
 
     def _keep(self) -> NDArray[np.uint8]:
         """Every world's snapshot, and the scenes beside the environment's own that a reset has named."""

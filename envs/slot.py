@@ -5,6 +5,7 @@
     plan(motion, rate)            ->  BlockRequest    which source frames, seen from which cameras
     (the model steps and the survey looks, each batched over slots)
     observe(block, sight, out)    ->  reward, terminated, truncated, info; the observation goes into `out`
+    set_apart()                   (instead, if any of this raised) only the last observation, and the next `draw`, remain
 
 Whatever can be refused is refused by `draw`, which changes nothing: the world then goes on as it was.
 The single environment owns one slot, the vector environment many; because all of a world's logic is here, slot k of a
@@ -72,6 +73,8 @@ class Slot:
         self._here: NDArray[np.float32]  # the rig's observed vector
         self.session: Any = None
         self.block: Block | None = None
+        self.is_apart = False
+        self._told: Mapping[str, NDArray[Any]]  # what the task added to the last observation
 
     @property
     def begun(self) -> bool:
@@ -116,7 +119,7 @@ class Slot:
         self._outside = 0  # steps in a row
         self._came_from, self._collided = self._here, False
         self._source, self._c2w = start.request.source, start.request.c2w
-        self.session, self.block = session, block
+        self.session, self.block, self.is_apart = session, block, False
         moment = self._moment(start.sight)
         self.task.reset(moment, self.rng)
         if taken := sorted(INFO & self.task.metrics().keys()):
@@ -127,6 +130,7 @@ class Slot:
     def plan(self, motion: NDArray[np.float64], rate: float) -> BlockRequest:
         """Hold a motion (6,) and a rate of time, as `Control.read` returns them, for a step."""
         frames = self.stage.frames
+        self._before = self.block, self.clock.snapshot(), self.rig.snapshot()
         self._came_from = self._here
         self._source = self.clock.advance(rate, frames)
         anchors = self.place.c2w[self._source] if self.stage.rides else self.stage.at_first_camera
@@ -168,6 +172,14 @@ class Slot:
         self.write_observation(out)
         return reward, terminated, "truncated_reason" in info, info
 
+    def set_apart(self) -> None:
+        """Something raised since `plan`: go back to what was seen last, and wait for the next episode."""
+        self.block, clock, rig = self._before
+        self.clock.restore(clock)
+        self.rig.restore(rig)
+        self._here = self.rig.vector
+        self.session, self.task, self.is_apart = None, self.stage.make_task(), True
+
     def write_observation(self, out: Arrays) -> None:
         """Write the current observation into `out`, arrays of the space's shapes."""
         assert self.block is not None
@@ -180,12 +192,15 @@ class Slot:
         out["pose"][:3] /= unit
         np.clip(out["pose"], self.stage.pose_low, self.stage.pose_high, out=out["pose"])
         out["time"][:] = self.clock.position, self.clock.rate
-        for name, value in self.task.observation().items():
+        told = self._told if self.is_apart else self.task.observation()
+        for name, value in told.items():
             out[name][...] = value
+        self._told = told
 
     def snapshot(self, light: bool = False) -> dict[str, Any]:
         """Everything that the rest of the episode depends on, as plain arrays, numbers and strings; light: as of a session."""
-        return {"made_with": self.stage.signature, "session": self.session.snapshot(light), **self._state()}
+        session = None if self.is_apart else self.session.snapshot(light)
+        return {"made_with": self.stage.signature, "session": session, **self._state()}
 
     def _state(self) -> dict[str, Any]:
         """The snapshot but for the session."""
@@ -197,7 +212,8 @@ class Slot:
             "rig": self.rig.snapshot(),
             "clock": self.clock.snapshot(),
             "outside": self._outside,
-            "task": self.task.snapshot(),
+            "told": dict(self._told) if self.is_apart else None,
+            "task": None if self.is_apart else self.task.snapshot(),
             "rgb": self.block.rgb[-1:].copy(),
             "depth": self.block.depth[-1:].copy(),
             "covered": self.block.covered[-1:].copy(),
@@ -215,13 +231,15 @@ class Slot:
                     f"expected a snapshot made with {name} {here!r}, got {there!r}: restore it in an environment made with "
                     "the same arguments"
                 )
-        session = self.stage.model.session(self.stage.recall(snapshot["scene"]).scene, snapshot["key"])
-        session.restore(snapshot["session"])
+        session = None
+        if snapshot["session"] is not None:
+            session = self.stage.model.session(self.stage.recall(snapshot["scene"]).scene, snapshot["key"])
+            session.restore(snapshot["session"])
         self._take_up(snapshot, rng, session)
 
     def become(self, other: "Slot", rng: np.random.Generator) -> None:
         """Go on as a copy of another world of the same stage; `rng` takes up its numbers."""
-        self._take_up(other._state(), rng, other.session.fork())
+        self._take_up(other._state(), rng, None if other.is_apart else other.session.fork())
 
     def _take_up(self, snapshot: Mapping[str, Any], rng: np.random.Generator, session: Any) -> None:
         place = self.stage.recall(snapshot["scene"])
@@ -231,8 +249,11 @@ class Slot:
         rng.bit_generator.state = snapshot["rng"]
         self._enter(place, rng, snapshot["key"], clock, rig)
         self._outside = snapshot["outside"]
-        self.task.restore(snapshot["task"], self.place.scene)
-        self.session = session
+        self.session, self.is_apart = session, session is None
+        if self.is_apart:
+            self._told = snapshot["told"]
+        else:
+            self.task.restore(snapshot["task"], self.place.scene)
         self.block = Block(snapshot["rgb"].copy(), snapshot["depth"].copy(), snapshot["covered"].copy())
 
     def _at_rest(self, place: "Place") -> tuple[Clock, CameraRig]:

@@ -29,7 +29,7 @@ from inspatio_gym.world import WorldModel, load_model
 logger = logging.getLogger(__name__)
 
 Mount = Literal["source", "world"]
-SNAPSHOT_SCHEMA = 1  # grows whenever a snapshot's content changes
+SNAPSHOT_SCHEMA = 2  # grows whenever a snapshot's content changes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@
     demo         all of it in a few minutes     DemoConfig
     bench        how fast this machine steps    inspatio_gym.bench.BenchConfig
     checkpoints  weights, here or to be had     inspatio_gym.checkpoints.command.CheckpointsConfig
+    status       worlds in Ray actors, now      inspatio_gym.status.StatusConfig
     doctor       what is installed and works    DoctorConfig
 
 A configuration's docstrings are its `--help`; what is heavy is imported when its command runs. An error that a user can
@@ -90,6 +91,7 @@ COMMANDS = {
         "inspatio_gym.checkpoints.command:CheckpointsConfig",
         "inspatio_gym.checkpoints.command:checkpoints",
     ),
+    "status": ("inspatio_gym.status:StatusConfig", "inspatio_gym.status:status"),
     "doctor": ("inspatio_gym.doctor:DoctorConfig", "inspatio_gym.doctor:doctor"),
 }
 """Name of each command -> what it can be told, and the function that does it, each imported when needed."""

@@ -32,6 +32,7 @@ FLOORS = {
     "inspatio_gym.bench": 5,
     "inspatio_gym.collect": 5,
     "inspatio_gym.doctor": 5,
+    "inspatio_gym.status": 5,
     "inspatio_gym.cli": 5,
 }
 

@@ -17,8 +17,10 @@ from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 from gymnasium.vector import AutoresetMode
 
 from inspatio_gym import envs as house
+from inspatio_gym.envs.quarantine import WorldLost
 from inspatio_gym.envs.tasks.explore import Explore
 from inspatio_gym.envs.vector_env import InSpatioVectorEnv
+from inspatio_gym.processes import descendants, gone
 from inspatio_gym.scenes import Scene
 
 ray = pytest.importorskip("ray")
@@ -110,24 +112,6 @@ def kill(pid: int) -> None:
     """End a process and wait for its end."""
     os.kill(pid, signal.SIGKILL)
     assert gone([pid])
-
-
-def gone(pids, seconds: float = 20.0) -> bool:
-    """Whether all of these processes end in time."""
-    end = time.monotonic() + seconds
-    while any(alive(pid) for pid in pids):
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-def alive(pid: int) -> bool:
-    """The process is there, and not merely waiting for its parent to notice its death."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def sampled(envs, steps: int, seed: int = 0) -> np.ndarray:
@@ -272,7 +256,7 @@ def test_bad_input_is_refused_in_the_same_words_and_moves_no_world(pair):
 
 def test_an_exception_in_a_task_reaches_the_caller_and_moves_no_world(pair, fated):
     task, omens = fated
-    ours, theirs = pair(4, 2, task=task)
+    ours, theirs = pair(4, 2, task=task, ray_only={"max_faults": 0})
     equal(ours.reset(seed=0), theirs.reset(seed=0))
     pids = ours.actor_pids
     for action in sampled(theirs, 4):
@@ -281,6 +265,44 @@ def test_an_exception_in_a_task_reaches_the_caller_and_moves_no_world(pair, fate
             ours.step(action)
         equal(ours.step(action), theirs.step(action))
     assert ours.actor_pids == pids
+
+
+def test_a_quarantine_survives_the_death_of_its_actor(pair, fated):
+    """What raised once raises no more when the log is replayed, and still the world is where the caller was told."""
+    task, omens = fated
+    ours, theirs = pair(4, 2, task=task)
+    ours.reset(seed=1)
+    theirs.reset(seed=1)
+    actions = 0.1 * sampled(theirs, 3)
+    equal(ours.step(actions[0]), theirs.step(actions[0]))
+    (omens / "raise").touch()
+    seen, rewards, _, truncations, infos = ours.step(actions[1])
+    (victim,) = np.flatnonzero(truncations)
+    assert infos["truncated_reason"][victim] == "quarantined: ArithmeticError: the stars are wrong"
+    assert rewards[victim] == 0
+    others = [k for k in range(4) if k != victim]
+    expected = theirs.step(actions[1])
+    assert (seen["rgb"][others] == expected[0]["rgb"][others]).all()
+    for pid in ours.actor_pids:
+        kill(pid)
+    fresh, _, _, truncations, infos = ours.step(actions[2])  # the victim's next episode begins
+    assert not truncations.any()
+    assert infos["_explored"].all()
+    assert (fresh["time"][victim, 1], infos["path_length"][victim]) == (0, 0)
+    expected = theirs.step(actions[2])
+    assert (fresh["rgb"][others] == expected[0]["rgb"][others]).all()
+
+
+def test_a_world_that_keeps_raising_ends_with_the_cause_and_its_number(pair, fated):
+    task, omens = fated
+    ours, _ = pair(4, 2, task=task, ray_only={"max_faults": 1}, autoreset_mode=AutoresetMode.SAME_STEP)
+    ours.reset(seed=1)
+    still = np.zeros((1, 7))
+    (omens / "raise").touch()
+    ours.step_slots([2], still)
+    (omens / "raise").touch()
+    with pytest.raises(WorldLost, match=r"world 2 .* raised 2 times in a row.*ArithmeticError: the stars are wrong"):
+        ours.step_slots([2], still)
 
 
 def test_actors_may_be_killed_at_any_moment(pair, fated):
@@ -334,7 +356,7 @@ def test_whoever_hangs_is_not_waited_for_beyond_the_timeout(pair, fated):
 
 def test_whoever_is_ready_is_received_first(pair, fated):
     task, omens = fated
-    ours, theirs = pair(4, 2, task=task)
+    ours, theirs = pair(4, 2, task=task, ray_only={"max_faults": 0})
     ours.reset(seed=0)
     theirs.reset(seed=0)
     actions = sampled(theirs, 4)
@@ -415,20 +437,6 @@ def main():
 
 main()
 """
-
-
-def descendants(pid: int) -> list[int]:
-    """The processes that a process has started, and theirs."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    found = [pid]
-    for each in found:
-        found += [child for child, parent in parents.items() if parent == each]
-    return found[1:]
 
 
 def test_a_local_ray_ends_with_whom_it_was_started_for_even_when_interrupted(scenes):

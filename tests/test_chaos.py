@@ -1,0 +1,41 @@
+"""Training goes on while its actors are killed, and sees what it would have seen without."""
+
+import numpy as np
+import pytest
+
+from inspatio_gym.envs.vector_env import InSpatioVectorEnv
+
+pytest.importorskip("ray")
+pytest.importorskip("stable_baselines3")
+chaos = pytest.importorskip("benchmarks.chaos")
+
+
+@pytest.mark.slow
+def test_training_sees_the_same_transitions_whoever_is_killed():
+    outcome = chaos.chaos(chaos.Config(minutes=0.25, every=2.0, num_envs=4, timeout_s=60.0))
+    assert outcome.sound, outcome
+    assert outcome.kills >= 2
+    assert outcome.restarts >= 1
+    assert outcome.transitions >= 4 * 64
+
+
+@pytest.mark.parametrize("mishap", ["none", "lost", "doubled", "swapped"])
+def test_a_transition_that_is_lost_or_doubled_or_another_worlds_is_found(mishap):
+    worlds = {"scene": "room", "model": "fake", "size": (48, 80)}
+    recorder = chaos.Recorder(InSpatioVectorEnv(3, **worlds))
+    recorder.reset()
+    recorder.action_space.seed(0)
+    for _ in range(6):
+        recorder.step(0.2 * recorder.action_space.sample())
+    if mishap == "lost":
+        del recorder.asked[3], recorder.answered[3]
+    if mishap == "doubled":
+        recorder.step(np.zeros((3, 7)))
+        recorder.answered.insert(3, recorder.answered[3])
+        recorder.answered.pop()
+    if mishap == "swapped":
+        recorder.answered[4] = recorder.answered[4][::-1]
+    outcome = chaos.Outcome()
+    chaos.compare(recorder, InSpatioVectorEnv(3, **worlds), outcome)
+    assert outcome.differing == {"none": 0, "swapped": 2}.get(mishap, outcome.differing or -1)
+    assert ("none" if mishap == "none" else " a step") in outcome.first_difference
