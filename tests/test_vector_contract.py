@@ -3,7 +3,8 @@
     engines   single        worlds by themselves, under Gymnasium's own SyncVectorEnv: the measure of the others
               process       InSpatioVectorEnv
               1, 3 actors   RayVectorEnv
-    views     what a learner is given: Gymnasium's verbs, SB3's VecEnv
+    views     what a learner is given: Gymnasium's verbs, SB3's VecEnv, the episodes of RLlib's env runner,
+              TorchRL's tensordicts
 
 Worlds count (`counting`), so that what must come is known to the digit.
 """
@@ -23,7 +24,7 @@ from inspatio_gym import envs as house
 from inspatio_gym.envs.actions import CONTROLS
 from inspatio_gym.scenes import Scene
 from tests import counting
-from tests.counting import END, GO, LIMIT, Counting, Transition, counts, expected, policy
+from tests.counting import END, GO, LIMIT, Counting, Transition, expected, policy
 
 ENGINES = ("single", "process", "1 actor", "3 actors")
 OURS = ENGINES[1:]
@@ -96,6 +97,11 @@ def same(ours, theirs) -> None:
 
 def rows(observations, worlds) -> dict[str, np.ndarray]:
     return {key: value[worlds] for key, value in observations.items()}
+
+
+def counted(observations) -> np.ndarray:
+    """Episode and step, (..., 2)."""
+    return observations["count"][..., 1:]
 
 
 def sampled(envs: VectorEnv, steps: int) -> np.ndarray:
@@ -206,7 +212,7 @@ def test_what_comes_when_in_each_autoreset_mode(make: Make, engine, mode):
     envs = make(engine, mode=mode, **COUNTING)
     assert envs.metadata["autoreset_mode"] is mode
     observations, infos = envs.reset(seed=0)
-    assert observations["count"].tolist() == [[1, 0]] * 4
+    assert counted(observations).tolist() == [[1, 0]] * 4
     assert (infos["steps"] == 0).all()
     over = np.zeros(4, bool)
     for line in TABLES[mode].split("\n")[1:-1]:
@@ -214,7 +220,7 @@ def test_what_comes_when_in_each_autoreset_mode(make: Make, engine, mode):
         seen = np.array([[float(number) for number in mark.strip("TL").split(".")] for mark in marks])
         terminates, truncates = (np.array([letter in mark for mark in marks]) for letter in "TL")
         ends = terminates | truncates
-        turning = observations["count"][:, 1] == (-1, 0, 2, 1)
+        turning = counted(observations)[:, 1] == (-1, 0, 2, 1)
         actions = np.where(turning[:, None], END, GO)
         if mode is AutoresetMode.NEXT_STEP:
             actions[over] = np.nan  # ignored, whatever it is
@@ -224,14 +230,14 @@ def test_what_comes_when_in_each_autoreset_mode(make: Make, engine, mode):
         fresh = (seen[:, 1] == 0) | (ends if mode is AutoresetMode.SAME_STEP else False)
         same(rewards, np.where(seen[:, 1] == 0, 0.0, 100 * seen[:, 0] + seen[:, 1]))
         if mode is AutoresetMode.SAME_STEP:
-            assert observations["count"][ends].tolist() == [[episode + 1, 0] for episode, _ in seen[ends]]
+            assert counted(observations)[ends].tolist() == [[episode + 1, 0] for episode, _ in seen[ends]]
             assert ("final_obs" in infos) == ("final_info" in infos) == ends.any()
             for k in np.flatnonzero(ends):
                 assert infos["_final_obs"].tolist() == infos["_final_info"].tolist() == ends.tolist()
-                assert infos["final_obs"][k]["count"].tolist() == seen[k].tolist()
+                assert counted(infos["final_obs"][k]).tolist() == seen[k].tolist()
                 assert infos["final_info"]["steps"][k] == seen[k, 1]
         else:
-            assert observations["count"].tolist() == seen.tolist()
+            assert counted(observations).tolist() == seen.tolist()
         assert infos["steps"].tolist() == np.where(fresh, 0, seen[:, 1]).tolist()
         if engine != "single":  # whose limit is a wrapper's, which gives no reason
             last = infos.get("final_info", infos if mode is not AutoresetMode.SAME_STEP else {})
@@ -240,7 +246,7 @@ def test_what_comes_when_in_each_autoreset_mode(make: Make, engine, mode):
         if mode is AutoresetMode.DISABLED and ends.any():
             stay = rows(observations, ~ends)
             observations, _ = envs.reset(options={"reset_mask": ends.copy()})
-            assert observations["count"][ends].tolist() == [[episode + 1, 0] for episode, _ in seen[ends]]
+            assert counted(observations)[ends].tolist() == [[episode + 1, 0] for episode, _ in seen[ends]]
             same(rows(observations, ~ends), stay)
         over = ends
 
@@ -253,20 +259,25 @@ def test_a_world_that_waits_for_a_reset_is_not_stepped(make: Make, engine):
     with pytest.raises(gym.error.ResetNeeded, match=r"got \[1\], which have ended"):
         envs.step(np.repeat(GO[None], 4, 0))
     others = [0, 2, 3]
-    assert envs.step_slots(others, np.repeat(GO[None], 3, 0))[0]["count"][:, 1].tolist() == [2, 2, 2]
+    assert envs.step_slots(others, np.repeat(GO[None], 3, 0))[0]["count"][:, 2].tolist() == [2, 2, 2]
 
 
 # --- what a learner sees ------------------------------------------------------------------------------------------------
 
 
-Story = tuple[list[list[np.ndarray]], list[list[Transition]]]  # actions and transitions of every world
+Story = list[tuple[np.ndarray, Transition]]  # actions and what came of them, of all worlds, each's in order
+
+
+def transition(before, reward, terminated, truncated, after) -> Transition:
+    return Transition(
+        tuple(map(float, before)), float(reward), bool(terminated), bool(truncated), tuple(map(float, after))
+    )
 
 
 def through_gymnasium(envs: VectorEnv, steps: int) -> Story:
     """As a learner must read the three modes."""
     mode = envs.metadata["autoreset_mode"]
-    told: list[list[np.ndarray]] = [[] for _ in range(envs.num_envs)]
-    story: list[list[Transition]] = [[] for _ in range(envs.num_envs)]
+    story: Story = []
     observations, _ = envs.reset(seed=0)
     over = np.zeros(envs.num_envs, bool)
     for _ in range(steps):
@@ -276,46 +287,94 @@ def through_gymnasium(envs: VectorEnv, steps: int) -> Story:
         for k in range(envs.num_envs):
             if mode is AutoresetMode.NEXT_STEP and over[k]:
                 continue  # the action was ignored
-            same_step = mode is AutoresetMode.SAME_STEP and ended[k]
-            last = tuple(infos["final_obs"][k]["count"].tolist()) if same_step else counts(after, k)
-            told[k].append(actions[k])
-            story[k].append(
-                Transition(
-                    counts(observations, k), float(rewards[k]), bool(terminations[k]), bool(truncations[k]), last
-                )
-            )
+            last = infos["final_obs"][k] if mode is AutoresetMode.SAME_STEP and ended[k] else rows(after, k)
+            before = observations["count"][k]
+            story.append((actions[k], transition(before, rewards[k], terminations[k], truncations[k], last["count"])))
         if mode is AutoresetMode.DISABLED and ended.any():
             after, _ = envs.reset(options={"reset_mask": ended})
         observations, over = after, ended
-    return told, story
+    return story
 
 
 def through_sb3(envs: VectorEnv, steps: int) -> Story:
     from inspatio_gym.envs.sb3 import to_sb3
 
     venv = to_sb3(envs)
-    told: list[list[np.ndarray]] = [[] for _ in range(envs.num_envs)]
-    story: list[list[Transition]] = [[] for _ in range(envs.num_envs)]
     venv.seed(0)
+    story: Story = []
     observations = venv.reset()
     for _ in range(steps):
         actions = policy(observations)
         after, rewards, dones, infos = venv.step(actions)
         for k, info in enumerate(infos):
             truncated = info["TimeLimit.truncated"]
-            last = tuple(info["terminal_observation"]["count"].tolist()) if dones[k] else counts(after, k)
-            told[k].append(actions[k])
-            story[k].append(
-                Transition(
-                    counts(observations, k), float(rewards[k]), bool(dones[k] and not truncated), truncated, last
-                )
-            )
+            last = info["terminal_observation"] if dones[k] else rows(after, k)
+            before = observations["count"][k]
+            terminated = dones[k] and not truncated
+            story.append((actions[k], transition(before, rewards[k], terminated, truncated, last["count"])))
         observations = after
-    return told, story
+    return story
 
 
-# A view that has one word for both kinds of end says of an episode that ends by both that it terminated.
-VIEWS = {"gymnasium": (through_gymnasium, MODES, False), "sb3": (through_sb3, MODES, True)}
+def through_rllib(envs: VectorEnv, steps: int) -> Story:
+    """What its env runner collects, in two rounds that cut episodes in two."""
+    pytest.importorskip("tree", reason="needs the extra rllib")
+    import torch
+    from ray.rllib.algorithms.ppo import PPOConfig
+    from ray.rllib.core.columns import Columns
+    from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+    from ray.rllib.core.rl_module.torch import TorchRLModule
+    from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
+
+    class Scripted(TorchRLModule):
+        def _forward(self, batch, **_):
+            return {Columns.ACTIONS: torch.from_numpy(policy(batch[Columns.OBS]))}
+
+    config = PPOConfig().environment(lambda _: envs).debugging(seed=0)
+    config.env_runners(
+        num_env_runners=0, num_envs_per_env_runner=envs.num_envs, gym_env_vectorize_mode="vector_entry_point"
+    )
+    config.rl_module(rl_module_spec=RLModuleSpec(module_class=Scripted))
+    runner = SingleAgentEnvRunner(config=config, worker_index=0)
+    story: Story = []
+    for _ in range(2):
+        for episode in runner.sample(num_timesteps=steps // 2 * envs.num_envs):
+            counts, actions = episode.get_observations()["count"], episode.get_actions()
+            for k, (action, reward) in enumerate(zip(actions, episode.get_rewards(), strict=True)):
+                last = k == len(actions) - 1
+                ends = last and episode.is_terminated, last and episode.is_truncated
+                story.append((action, transition(counts[k], reward, *ends, counts[k + 1])))
+    return story
+
+
+def through_torchrl(envs: VectorEnv, steps: int) -> Story:
+    pytest.importorskip("torchrl", reason="needs the extra torchrl")
+    import torch
+
+    from inspatio_gym.envs.torchrl import to_torchrl
+
+    env = to_torchrl(envs)
+    env.set_seed(0)
+    story: Story = []
+    before = env.reset()
+    for _ in range(steps):
+        before["action"] = torch.from_numpy(policy(before))
+        step, after = env.step_and_maybe_reset(before)
+        for action, count, next_ in zip(step["action"], step["count"], step["next"], strict=True):
+            ends = next_["terminated"], next_["truncated"]
+            assert bool(next_["done"]) == any(ends)
+            story.append((action, transition(count, next_["reward"], *ends, next_["count"])))
+        before = after
+    return story
+
+
+# Where a view has one word for both kinds of end, an episode that ends by both has terminated.
+VIEWS = {
+    "gymnasium": (through_gymnasium, MODES, False),
+    "sb3": (through_sb3, MODES, True),
+    "rllib": (through_rllib, [AutoresetMode.NEXT_STEP], False),
+    "torchrl": (through_torchrl, [AutoresetMode.DISABLED, AutoresetMode.NEXT_STEP], False),
+}
 
 
 @pytest.mark.parametrize(
@@ -331,15 +390,17 @@ VIEWS = {"gymnasium": (through_gymnasium, MODES, False), "sb3": (through_sb3, MO
 def test_every_view_tells_the_same_story(make: Make, view, engine, mode):
     """Every transition once, none across an episode's end, its last observation the old episode's."""
     through, _, one_word = VIEWS[view]
-    told, stories = through(make(engine, mode=mode, **COUNTING), 24)
-    assert len(told) == len(stories) == 4
-    for actions, story in zip(told, stories, strict=True):
-        must = expected(actions)
+    story = through(make(engine, mode=mode, **COUNTING), 24)
+    names = list(dict.fromkeys(told.before[0] for _, told in story))
+    assert len(names) == 4
+    for name in names:
+        actions, told = zip(*(part for part in story if part[1].before[0] == name), strict=True)
+        must = expected(actions, name)
         if one_word:
             must = [each._replace(truncated=each.truncated and not each.terminated) for each in must]
-        assert story == must
-        assert len(story) >= 16
-        assert {(each.terminated, each.truncated) for each in story} >= {(False, False), (True, False), (False, True)}
+        assert list(told) == must
+        assert len(told) >= 16
+        assert {(each.terminated, each.truncated) for each in told} >= {(False, False), (True, False), (False, True)}
 
 
 # --- seeds, masks, options, some worlds alone ---------------------------------------------------------------------------
