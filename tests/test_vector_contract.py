@@ -3,8 +3,8 @@
     engines   single        worlds by themselves, under Gymnasium's own SyncVectorEnv: the measure of the others
               process       InSpatioVectorEnv
               1, 3 actors   RayVectorEnv
-    views     what a learner is given: Gymnasium's verbs, SB3's VecEnv, the episodes of RLlib's env runner,
-              TorchRL's tensordicts
+    views     what a learner is given: Gymnasium's verbs, with tensors or without, SB3's VecEnv, the episodes of
+              RLlib's env runner, TorchRL's tensordicts
 
 Worlds count (`counting`), so that what must come is known to the digit.
 """
@@ -283,7 +283,7 @@ def through_gymnasium(envs: VectorEnv, steps: int) -> Story:
     for _ in range(steps):
         actions = policy(observations)
         after, rewards, terminations, truncations, infos = envs.step(actions)
-        ended = np.asarray(terminations | truncations)
+        ended = terminations | truncations
         for k in range(envs.num_envs):
             if mode is AutoresetMode.NEXT_STEP and over[k]:
                 continue  # the action was ignored
@@ -294,6 +294,12 @@ def through_gymnasium(envs: VectorEnv, steps: int) -> Story:
             after, _ = envs.reset(options={"reset_mask": ended})
         observations, over = after, ended
     return story
+
+
+def through_tensors(envs: VectorEnv, steps: int) -> Story:
+    from inspatio_gym.envs.tensors import TorchVectorEnv
+
+    return through_gymnasium(TorchVectorEnv(envs), steps)
 
 
 def through_sb3(envs: VectorEnv, steps: int) -> Story:
@@ -371,6 +377,7 @@ def through_torchrl(envs: VectorEnv, steps: int) -> Story:
 # Where a view has one word for both kinds of end, an episode that ends by both has terminated.
 VIEWS = {
     "gymnasium": (through_gymnasium, MODES, False),
+    "tensors": (through_tensors, MODES, False),
     "sb3": (through_sb3, MODES, True),
     "rllib": (through_rllib, [AutoresetMode.NEXT_STEP], False),
     "torchrl": (through_torchrl, [AutoresetMode.DISABLED, AutoresetMode.NEXT_STEP], False),
@@ -384,7 +391,7 @@ VIEWS = {
         for view, (_, modes, _) in VIEWS.items()
         for engine in ENGINES
         for mode in modes
-        if engine in ("single", "process") or mode is modes[0]
+        if (engine in ("single", "process") or mode is modes[0]) and (view, engine) != ("tensors", "single")
     ],
 )
 def test_every_view_tells_the_same_story(make: Make, view, engine, mode):
