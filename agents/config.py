@@ -11,6 +11,7 @@ from typing import Any, Literal
 from inspatio_gym.agents.recipes import RECIPES, PPORecipe, Recipe, RecurrentPPORecipe, SACRecipe, recipe_from_json
 
 Algorithm = Literal["ppo", "sac", "recurrent-ppo"]
+Engine = Literal["inprocess", "ray"]
 
 # Start states are drawn from seeds, and these ranges do not meet: nothing is evaluated where it was trained.
 TRAINING_SEEDS = range(0, 1_000_000_000)
@@ -22,6 +23,8 @@ STEPS = 200_000  # of a training that is not told
 LEAST = {
     "steps": 1,
     "num_envs": 1,
+    "num_actors": 1,
+    "num_gpus_per_actor": 0,
     "max_episode_steps": 1,
     "seed": 0,
     "checkpoint_every": 1,
@@ -89,6 +92,7 @@ class TrainConfig(WorldConfig):
     """Train an agent with Stable-Baselines3.
 
     $ inspatio-gym train --algo ppo --video clip.mp4 --run runs/clip --steps 200000
+    $ inspatio-gym train --video clip.mp4 --engine ray --num-envs 64 --num-actors 4
     $ inspatio-gym train --run runs/clip --resume               goes on after a stop, with what was asked for then
     $ inspatio-gym evaluate --policy runs/clip                  compares it with random, scripted and constant ones
     $ tensorboard --logdir runs/clip                            returns, the task's metrics, steps/s, videos
@@ -109,6 +113,13 @@ class TrainConfig(WorldConfig):
     """Stop after this many minutes even if steps remain; what falls with the steps then falls with the time."""
     num_envs: int = 16
     """Worlds that are stepped together."""
+    engine: Engine = "inprocess"
+    """Where they are: in this process, or in the actors of a Ray (the one at RAY_ADDRESS, else a local one). What is learned
+    is the same."""
+    num_actors: int = 2
+    """Processes that --engine ray shares them out to, each with a world model of its own."""
+    num_gpus_per_actor: float = 0
+    """GPUs of each; 1 for a world model that needs one. The worlds of the validations stay in this process."""
     seed: int = 0
     """Of the network's first weights, the actions and the start states."""
     device: str = "auto"

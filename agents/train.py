@@ -1,7 +1,7 @@
 """Train an agent with Stable-Baselines3 in worlds made of videos.
 
-    WorldConfig -> InSpatioVectorEnv -> Sb3VecEnv -> VecMonitor -> PPO | SAC | RecurrentPPO
-                                                                      |  a Watch: log, checkpoints, validation, end
+    WorldConfig -> InSpatioVectorEnv | RayVectorEnv -> Sb3VecEnv -> VecMonitor -> PPO | SAC | RecurrentPPO
+                                                                             |  a Watch: log, checkpoints, validation
     the run's folder: config.json, checkpoints/, policy.safetensors, progress.jsonl, tensorboard/
 
 What a run leaves is whole at every moment: kill it, and `--resume` goes on from the last checkpoint.
@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
 
 from inspatio_gym.agents.algorithms import make_algorithm
 from inspatio_gym.agents.checkpoint import last_checkpoint, load_checkpoint
@@ -47,7 +48,7 @@ def train(config: TrainConfig) -> Path:
     assert config.steps is not None
     world = config.world()
     with ExitStack() as stack:
-        envs = make_worlds(world, config.num_envs)
+        envs = make_training_worlds(config)
         worlds = stack.enter_context(closing(VecMonitor(to_sb3(envs))))
         validation = None
         if config.validate_every:
@@ -87,6 +88,23 @@ def train(config: TrainConfig) -> Path:
             f"inspatio-gym train --run {shlex.quote(str(config.run))} --resume"
         )
     return config.run
+
+
+def make_training_worlds(config: TrainConfig) -> VectorEnv:
+    """The worlds to train in, by the engine that `config` names. Raises MissingExtra for one that is not installed."""
+    world = config.world()
+    if config.engine == "inprocess":
+        return make_worlds(world, config.num_envs)
+    from inspatio_gym.envs.ray_env import RayVectorEnv
+
+    return RayVectorEnv(
+        world.pop("id"),
+        config.num_envs,
+        num_actors=config.num_actors,
+        num_gpus_per_actor=config.num_gpus_per_actor,
+        autoreset_mode=AutoresetMode.SAME_STEP,  # one order for the end of an episode and the start of the next
+        **{name: value for name, value in world.items() if value is not None},
+    )
 
 
 def open_run(config: TrainConfig) -> TrainConfig:

@@ -13,6 +13,9 @@ sight        what of the measured geometry a camera sees: the judge of corridors
 tasks        rewards
 window       the window of render_mode="human"
 sb3          the vector environment for Stable-Baselines3
+rllib        ... for RLlib, whose env runners make it
+torchrl      ... for TorchRL
+tensors      ... with torch tensors on a device in place of arrays
 """
 
 from typing import TYPE_CHECKING, Any

@@ -84,6 +84,20 @@ def test_a_run_leaves_a_policy_checkpoints_and_a_log(tmp_path: Path, algo: Algor
     } <= set(tags["scalars"])
 
 
+def test_worlds_in_actors_teach_the_same(tmp_path: Path):
+    """Whatever is logged but the time, and the policy that is kept, are those of worlds in this process."""
+    pytest.importorskip("ray")
+    runs = [
+        train(replace(TINY, run=tmp_path / engine, engine=engine, model="warp", steps=2 * ROLLOUT))
+        for engine in ("inprocess", "ray")
+    ]
+    here, there = ([{k: v for k, v in row.items() if "time" not in k} for row in read_progress(run)] for run in runs)
+    assert there == here
+    assert len(here) >= 2
+    policies = [{k: v.tolist() for k, v in load_policy(run)[0].state_dict().items()} for run in runs]
+    assert policies[0] == policies[1]
+
+
 @ALGORITHMS
 def test_a_resumed_run_counts_on_with_what_it_was_begun_with(tmp_path: Path, algo: Algorithm):
     begun = replace(TINY, algo=algo, run=tmp_path / "run")

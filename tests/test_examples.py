@@ -24,7 +24,17 @@ def run(name: str, *options: str, folder: Path) -> str:
 
 
 def test_the_examples_are_numbered_and_no_other():
-    assert [path.name[:2] for path in sorted(EXAMPLES.glob("*.py"))] == ["01", "02", "03", "04", "05", "06"]
+    assert [path.name[:2] for path in sorted(EXAMPLES.glob("*.py"))] == [
+        "01",
+        "02",
+        "03",
+        "04",
+        "05",
+        "06",
+        "07",
+        "08",
+        "09",
+    ]
 
 
 def test_hello_world(tmp_path: Path):
@@ -66,3 +76,27 @@ def test_ray(tmp_path: Path):
     said = run("06_ray.py", "--num-envs", "4", "--steps", "6", folder=tmp_path)
     assert "4 worlds, 2 processes, one killed" in said
     assert said.count("%") == 4
+
+
+def test_rllib(tmp_path: Path):
+    pytest.importorskip("tree", reason="needs the extra rllib")
+    said = run("07_rllib.py", "--steps", "500", "--num-envs", "4", "--num-env-runners", "1", folder=tmp_path)
+    assert len(re.findall(r"after \d+ steps: return of an episode -?\d+\.\d+ views", said)) == 2
+
+
+def test_torchrl(tmp_path: Path):
+    pytest.importorskip("torchrl", reason="needs the extra torchrl")
+    said = run("08_torchrl.py", "--steps", "500", "--num-envs", "4", folder=tmp_path)
+    assert len(re.findall(r"after \d+ steps: return of an episode -?\d+\.\d+ views", said)) == 2
+
+
+@pytest.mark.parametrize("actors", [0, 2])
+def test_cleanrl_ppo(tmp_path: Path, actors: int):
+    if actors:
+        pytest.importorskip("ray")
+    said = run("09_cleanrl_ppo.py", "--steps", "500", "--num-envs", "4", "--num-actors", str(actors), folder=tmp_path)
+    first, second = (
+        int(steps) for steps in re.findall(r"after (\d+) steps: return of an episode -?\d+\.\d+ views", said)
+    )
+    assert first <= 4 * 64 - 4  # what only begins an episode is no step
+    assert first < second <= 2 * 4 * 64 - 4

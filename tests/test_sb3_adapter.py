@@ -86,16 +86,6 @@ def test_the_last_observation_and_the_kind_of_end_are_told():
     assert infos[2]["TimeLimit.truncated"] is False
 
 
-def test_observations_handed_out_are_not_written_to_again():
-    venv = to_sb3(worlds(AutoresetMode.NEXT_STEP))
-    seen = [venv.reset()]
-    copies = [{key: value.copy() for key, value in seen[0].items()}]
-    for _ in range(5):
-        seen.append(venv.step(np.zeros((3, 2), np.float32))[0])
-        copies.append({key: value.copy() for key, value in seen[-1].items()})
-    assert same(seen, copies)
-
-
 def test_options_reach_every_world_once():
     venv = to_sb3(worlds(AutoresetMode.NEXT_STEP, num=2))
     venv.set_options({"time": 2})
