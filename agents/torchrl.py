@@ -4,6 +4,8 @@ rgb, depth, pose, time, ...  -> features -> loc, scale -> action    or logits ->
                                          -> state_value
 """
 
+from typing import Any
+
 import gymnasium as gym
 
 from inspatio_gym.agents.actor_critic import ActorCritic, as_float
@@ -47,7 +49,8 @@ class _Features(nn.Module):
         self.features, self.keys = net.features, keys
 
     def forward(self, *observations: Tensor) -> Tensor:
-        batch = observations[0].shape[: -len(self.features._observation_space[self.keys[0]].shape)]
+        space: Any = self.features._observation_space
+        batch = observations[0].shape[: -len(space[self.keys[0]].shape)]
         flat = [as_float(each).flatten(0, len(batch) - 1) for each in observations]
         return self.features(dict(zip(self.keys, flat, strict=True))).unflatten(0, batch)
 

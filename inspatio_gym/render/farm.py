@@ -56,6 +56,8 @@ def in_actors(config: RenderConfig, tasks: Sequence[Task]) -> Iterator[Outcome]:
 
     count = min(config.gpus or config.workers, len(tasks))
     joined = ray_cluster.join(count, None)
+    home = ray_cluster.here()
+    assert home is not None
     idle: list[Any] = []
     flights: dict[Any, tuple[Any, Task]] = {}
     try:
@@ -85,4 +87,4 @@ def in_actors(config: RenderConfig, tasks: Sequence[Task]) -> Iterator[Outcome]:
         for actor in [*idle, *(actor for actor, _ in flights.values())]:
             if ray.is_initialized():
                 ray.kill(actor)
-        ray_cluster.leave()
+        ray_cluster.leave(home)
