@@ -20,7 +20,10 @@ class WorldModule(TorchRLModule, ValueFunctionAPI):
     """`ActorCritic` as an RLModule; see the module's docstring."""
 
     def setup(self) -> None:
-        given = {key: self.model_config[key] for key in ("network", "log_std_init") if key in self.model_config}
+        config: dict[str, Any] = dict(self.model_config or {})  # RLlib adds its own
+        given = {key: config[key] for key in ("network", "log_std_init") if key in config}
+        assert self.observation_space is not None
+        assert self.action_space is not None
         self.net = ActorCritic(self.observation_space, self.action_space, **given)
 
     def _forward(self, batch: dict[str, Any], **_: Any) -> dict[str, Any]:
