@@ -20,7 +20,7 @@ class WorldModule(TorchRLModule, ValueFunctionAPI):
     """`ActorCritic` as an RLModule; see the module's docstring."""
 
     def setup(self) -> None:
-        config: Any = self.model_config
+        config = self.model_config if isinstance(self.model_config, dict) else {}  # RLlib adds keys of its own
         given = {key: config[key] for key in ("network", "log_std_init") if key in config}
         assert self.observation_space is not None
         assert self.action_space is not None

@@ -4,8 +4,6 @@ rgb, depth, pose, time, ...  -> features -> loc, scale -> action    or logits ->
                                          -> state_value
 """
 
-from typing import Any
-
 import gymnasium as gym
 
 from inspatio_gym.agents.actor_critic import ActorCritic, as_float
@@ -31,9 +29,10 @@ def actor_value(env: EnvBase, observation_space: gym.Space, action_space: gym.Sp
         heads, distribution = ["logits"], torch.distributions.Categorical
     else:
         heads, distribution = ["loc", "scale"], TanhNormal
+    image = next(key for key in keys if key in net.features.images)
     actor = TensorDictModule(_Actor(net), ["features"], heads)
     return ActorValueOperator(
-        TensorDictModule(_Features(net, keys), keys, ["features"]),
+        TensorDictModule(_Features(net, keys, keys.index(image)), keys, ["features"]),
         ProbabilisticActor(
             actor, heads, ["action"], spec=env.action_spec, distribution_class=distribution, return_log_prob=True
         ),
@@ -42,15 +41,14 @@ def actor_value(env: EnvBase, observation_space: gym.Space, action_space: gym.Sp
 
 
 class _Features(nn.Module):
-    """Observations, one argument each -> features."""
+    """Observations, one argument each, with any batch axes -> features. image: which of them is one."""
 
-    def __init__(self, net: ActorCritic, keys: list[str]):
+    def __init__(self, net: ActorCritic, keys: list[str], image: int):
         super().__init__()
-        self.features, self.keys = net.features, keys
+        self.features, self.keys, self.image = net.features, keys, image
 
     def forward(self, *observations: Tensor) -> Tensor:
-        space: Any = self.features._observation_space
-        batch = observations[0].shape[: -len(space[self.keys[0]].shape)]
+        batch = observations[self.image].shape[:-3]
         flat = [as_float(each).flatten(0, len(batch) - 1) for each in observations]
         return self.features(dict(zip(self.keys, flat, strict=True))).unflatten(0, batch)
 

@@ -157,6 +157,8 @@ def test_there_must_be_a_run_to_resume(tmp_path: Path):
         ({"seed": -1}, "seed of 0 or more, got -1"),
         ({"validation_episodes": 0}, "validation_episodes of 1 or more, got 0"),
         ({"validate_every": -1}, "validate_every of 0 or more, got -1"),
+        ({"num_actors": 0}, "num_actors of 1 or more, got 0"),
+        ({"engine": "ray", "num_actors": 5}, r"num_actors in 1\.\.4"),
         ({"device": "foo"}, "a device .* got 'foo'"),
         ({"num_envs": 1, "ppo": replace(TINY.ppo, n_steps=1)}, "steps between two updates, got 1"),
         ({"ppo": replace(TINY.ppo, batch_size=1)}, "batch_size of 2 or more, got 1"),
