@@ -174,7 +174,7 @@ def chaos(config: Config) -> Outcome:
     Raises what the training raises: TimeoutError for a hang, say.
     """
     torch.set_num_threads(1)
-    outcome = Outcome()
+    outcome, others = Outcome(), set(descendants(os.getpid()))
     worlds = {
         "scene": config.scene,
         "model": "warp",
@@ -212,8 +212,9 @@ def chaos(config: Config) -> Outcome:
         murderer.seen |= set(descendants(os.getpid()))
     finally:
         envs.close()
-    gone(murderer.seen)
-    outcome.orphans = sum(map(alive, murderer.seen))
+    own = murderer.seen - others
+    gone(own)
+    outcome.orphans = sum(map(alive, own))
     compare(recorder, InSpatioVectorEnv(config.num_envs, **worlds), outcome)
     return outcome
 

@@ -11,6 +11,7 @@ import pytest
 from box_room import write_box
 
 from inspatio_gym.envs.env import InSpatioEnv
+from inspatio_gym.envs.stage import SNAPSHOT_SCHEMA
 from inspatio_gym.fake import FakeWorld
 from inspatio_gym.scenes import Scene
 
@@ -136,9 +137,9 @@ def test_a_snapshot_of_something_else_is_refused(scenes):
         make(scenes[0], model=FakeWorld(render_size=SIZE, first_frames=9)).restore(snapshot)
     with pytest.raises(ValueError, match="snapshot made with mount 'world', got 'source'"):
         make(scenes[0], model="fake", mount="world").restore(snapshot)
-    with pytest.raises(ValueError, match="snapshot made with schema 1, got 0"):
+    with pytest.raises(ValueError, match=f"snapshot made with schema {SNAPSHOT_SCHEMA}, got 0"):
         env.restore({**snapshot, "made_with": {**snapshot["made_with"], "schema": 0}})
-    with pytest.raises(ValueError, match="snapshot made with schema 1, got None"):
+    with pytest.raises(ValueError, match=f"snapshot made with schema {SNAPSHOT_SCHEMA}, got None"):
         env.restore({})
 
 

@@ -68,7 +68,8 @@ def make_env(
     arguments["render_mode"] = "rgb_array"
 
     def make_one() -> gym.Env:
-        return LeRobotView(gym.make("InSpatio-v0", **arguments), task)
+        # a process that was not forked knows of no environments yet
+        return LeRobotView(gym.make("inspatio_gym:InSpatio-v0", **arguments), task)
 
     kind = AsyncVectorEnv if use_async_envs else SyncVectorEnv
     return {SUITE: {0: kind([make_one] * n_envs, autoreset_mode=AutoresetMode.SAME_STEP)}}
