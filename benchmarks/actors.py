@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from typing import Any
 from unittest import mock
 
 import gymnasium as gym
@@ -18,6 +19,7 @@ import tyro
 from inspatio_gym.bench import Run, rates
 from inspatio_gym.doctor import machine
 from inspatio_gym.envs import RayVectorEnv
+from inspatio_gym.envs.ray_shard import Shard
 from inspatio_gym.envs.worlds import WorldsVectorEnv
 from inspatio_gym.types import Size
 
@@ -59,6 +61,8 @@ def main(config: Config) -> None:
         (f"{config.num_actors} actors", ray),
     ):
         print(f"| {name} | {rate:,.0f} | {rate / one:.2f} | {rate / many:.2f} |")
+    share = transfer_share(actors)
+    print(f"\nof a step of the actors, {100 * share:.0f}% is not the slowest actor's work: orders, answers, waiting")
     for _ in range(config.kills):
         print(f"\na step during which an actor is killed takes {after_death(actors):.1f} s", end="", flush=True)
     print()
@@ -79,6 +83,26 @@ def steps(envs: WorldsVectorEnv, threads: int) -> Run:
         return 4 * envs.num_envs
 
     return run
+
+
+def transfer_share(envs: RayVectorEnv, count: int = 200) -> float:
+    """Share of the time of so many steps in which not even the slowest actor computes."""
+    book, spent = Shard.book, []
+
+    def listen(shard: Shard, order: Any, answer: Any) -> None:
+        spent.append(answer.seconds)
+        book(shard, order, answer)
+
+    wall = work = 0.0
+    with mock.patch.object(Shard, "book", listen):
+        for _ in range(count):
+            action = envs.action_space.sample()
+            spent.clear()
+            begun = time.perf_counter()
+            envs.step(action)
+            wall += time.perf_counter() - begun
+            work += max(spent)
+    return 1 - work / wall
 
 
 def after_death(envs: RayVectorEnv) -> float:
