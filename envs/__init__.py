@@ -4,7 +4,8 @@ env          one world as a Gymnasium environment
 vector_env   many, as one batch
 worlds       what vector environments of worlds have in common: the verbs and their checks
 infos        the infos of many worlds as one
-ray_env      many in other processes and machines (`RayVectorEnv`); its parts are ray_shard, ray_worker, ray_mail, ray_cluster
+ray_env      many in other processes and machines (`RayVectorEnv`); its parts are ray_shard, ray_worker, ray_slab,
+             ray_mail, ray_cluster, ray_pulse
 slot         one world's rig, clock, task and random numbers
 stage        what all worlds of an environment share: scenes, model, control
 actions      controls: how an action becomes a camera motion and a rate of time

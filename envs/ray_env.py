@@ -27,6 +27,7 @@ from inspatio_gym.envs import ray_cluster
 from inspatio_gym.envs.infos import Rows, merge
 from inspatio_gym.envs.ray_pulse import Pulse
 from inspatio_gym.envs.ray_shard import Flight, Shard, land
+from inspatio_gym.envs.ray_slab import Part, Slabs
 from inspatio_gym.envs.ray_worker import Description, Order, Worker
 from inspatio_gym.envs.spaces import empty_observation
 from inspatio_gym.envs.worlds import Command, Results, WorldsVectorEnv
@@ -110,6 +111,7 @@ class RayVectorEnv(WorldsVectorEnv):
                 scheduling_strategy=scheduling_strategy,
                 runtime_env=ray_cluster.environment(num_cpus_per_actor, runtime_env, joined=joined),
                 max_restarts=0,  # Ray's restart would be an actor without worlds
+                enable_task_events=False,  # nobody reads a record of every step
             )
             for k in range(num_actors):
                 rows = slice(num_envs * k // num_actors, num_envs * (k + 1) // num_actors)
@@ -128,6 +130,7 @@ class RayVectorEnv(WorldsVectorEnv):
         self._ask([(shard, order) for shard in self._shards[first:]])
         self._names = description.scenes
         self._set_spaces(description.control, description.observation_space, description.render_fps)
+        self._slabs = Slabs(description.observation_space)
 
     @property
     def actor_pids(self) -> tuple[int, ...]:
@@ -176,8 +179,24 @@ class RayVectorEnv(WorldsVectorEnv):
 
     def step_worlds(self, chosen: Sequence[int], going: Sequence[int], commands: Sequence[Command]) -> Results:
         plan = self._plan(chosen, going, commands)
-        answers = self._ask([(flight.shard, flight.order) for _, flight in plan])
-        return self._results(chosen, [(rows, answer) for (rows, _), answer in zip(plan, answers, strict=True)])
+        whole = len(chosen) == self.num_envs and all(isinstance(rows, slice) for rows, _ in plan)
+        slab = self._slabs.take(self.num_envs) if whole else None
+        orders = [(flight.shard, flight.order) for _, flight in plan]
+        parts = [slab.part(rows) if slab and isinstance(rows, slice) else None for rows, _ in plan]
+        restarts = self.restarts
+        try:
+            answers = self._ask(orders, parts)
+        except BaseException:
+            self._slabs.retire()
+            raise
+        batch = None
+        if slab:
+            slab.hide()
+            batch = slab.arrays()
+            if self.restarts != restarts:
+                self._slabs.retire()
+                batch = copy.deepcopy(batch)
+        return self._results(chosen, [(rows, answer) for (rows, _), answer in zip(plan, answers, strict=True)], batch)
 
     def send(self, actions: Any, indices: Sequence[int] | NDArray[np.integer] | None = None) -> None:
         """Begin `step_slots` of the worlds `indices` (all, by default) and do not wait: `recv` returns what comes of it.
@@ -277,13 +296,18 @@ class RayVectorEnv(WorldsVectorEnv):
                 plan.append((as_rows(rows), Flight(shard, order, own)))
         return plan
 
-    def _ask(self, orders: Sequence[tuple[Shard, Order]]) -> list[Any]:
+    def _ask(self, orders: Sequence[tuple[Shard, Order]], parts: Sequence[Part | None] | None = None) -> list[Any]:
         """What all shards answer to their orders; if one raises instead, none has obeyed. See `ray_shard`.
+
+        parts: of a slab, for each order.
 
         What is `batched` must be used before the next order: it lies in memory that the next answer is written into.
         """
         self._check_idle([shard for shard, _ in orders])
-        flights = {shard.send(order): Flight(shard, order) for shard, order in orders}
+        flights = {
+            shard.send(order, part): Flight(shard, order)
+            for (shard, order), part in zip(orders, parts or [None] * len(orders), strict=True)
+        }
         answers = {}
         while flights:
             flight, answer = self._land(flights)
@@ -301,25 +325,31 @@ class RayVectorEnv(WorldsVectorEnv):
             self._pulse.answered(flight.order, answer, time.perf_counter() - flight.sent)
         return flight, answer
 
-    def _results(self, chosen: Sequence[int], parts: Sequence[tuple[Rows, Results]]) -> Results:
-        """Results of some worlds each as those of the `chosen` worlds together, in fresh arrays."""
+    def _results(
+        self, chosen: Sequence[int], parts: Sequence[tuple[Rows, Results]], batch: Arrays | None = None
+    ) -> Results:
+        """Results of some worlds each as those of the `chosen` worlds together, in fresh arrays.
+
+        batch: the observations together, but for the rows of parts that have observations of their own.
+        """
         count = len(chosen)
         rewards, terminations, truncations = np.zeros(count), np.zeros(count, np.bool_), np.zeros(count, np.bool_)
         for rows, result in parts:
             rewards[rows], terminations[rows], truncations[rows] = result[1:4]
         self._ended[list(chosen)] = (terminations | truncations) & (self._mode is not AutoresetMode.SAME_STEP)
-        observations = self._batch([(rows, result[0]) for rows, result in parts], count)
+        observations = self._batch([(rows, result[0]) for rows, result in parts], count, batch)
         infos = merge([(rows, result[4]) for rows, result in parts], count, self._recycler)
         return observations, rewards, terminations, truncations, infos
 
-    def _batch(self, parts: Sequence[tuple[Rows, Arrays]], count: int) -> Arrays:
+    def _batch(self, parts: Sequence[tuple[Rows, Arrays | None]], count: int, batch: Arrays | None = None) -> Arrays:
         """Observations of some worlds each as those of all `count`."""
         space = self.single_observation_space
         assert isinstance(space, gym.spaces.Dict)
-        batch = empty_observation(space, self._recycler, count)
+        batch = batch or empty_observation(space, self._recycler, count)
         for rows, observations in parts:
-            for name, array in batch.items():
-                array[rows] = observations[name]
+            if observations is not None:
+                for name, array in batch.items():
+                    array[rows] = observations[name]
         return batch
 
     def _shard_of(self, k: int) -> Shard:

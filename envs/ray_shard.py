@@ -20,12 +20,13 @@ from typing import Any
 
 from inspatio_gym.envs.quarantine import WorldLost
 from inspatio_gym.envs.ray_mail import Inbox
-from inspatio_gym.envs.ray_worker import Answer, Order, Recipe
+from inspatio_gym.envs.ray_slab import Part
+from inspatio_gym.envs.ray_worker import Answer, Call, Order, Recipe
 from inspatio_gym.extras import extra
 
 with extra("ray"):
     import ray
-    from ray import exceptions
+    from ray import cloudpickle, exceptions
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +76,8 @@ class Shard:
         self._log_seconds = 0.0
         self._booked = False  # the actor's worlds are as the log says
 
-    def send(self, order: Order) -> Any:
-        """Send an order; returns the reference of its answer."""
+    def send(self, order: Order, part: Part | None = None) -> Any:
+        """Send an order; returns the reference of its answer. part: see `Worker.do`."""
         if self._actor is None:
             self._actor = self._start()
             self._inbox = Inbox()  # a new one: the last actor, if it is not quite dead, may still write into its own
@@ -85,7 +86,8 @@ class Shard:
             recipe = Recipe(self._env_id, self._arguments, self._seeds, self._kept, self._log, self._inbox.path)
         self._booked = False
         due = len(self._log) + order.moves >= self._snapshot_every or self._log_seconds >= AGAIN_S
-        return self._actor.do.remote(order, recipe, due)
+        # Pickled here, as one argument instead of four: that saves a third of what a call costs.
+        return self._actor.do.remote(cloudpickle.dumps(Call(order, recipe, due, part)))
 
     def receive(self, parcel: Any) -> Answer:
         """The answer, whose arrays are views of memory that the next one is written into."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from inspatio_gym.envs.actions import Control
 from inspatio_gym.envs.ray_mail import Outbox, Parcel
+from inspatio_gym.envs.ray_slab import Bench, Part
 from inspatio_gym.envs.vector_env import InSpatioVectorEnv
 from inspatio_gym.envs.worlds import Results
 from inspatio_gym.processes import resident
@@ -56,6 +57,16 @@ class Recipe(NamedTuple):
     mailbox: str
 
 
+class Call(NamedTuple):
+    """What an actor is sent: an order; how to make the worlds first, if they must be; whether all worlds as they are then
+    are asked for; and where a step's observations belong (the answer has None in their place, if that memory is here)."""
+
+    order: Order
+    recipe: Recipe | None
+    keep: bool
+    part: Part | None
+
+
 class Answer(NamedTuple):
     """What an order returned, the worlds after it (if that was asked for), how long it took, and which process it was.
 
@@ -86,15 +97,18 @@ class Worker:
 
     def __init__(self) -> None:
         self._outbox: Outbox | None = None
+        self._bench = Bench()
 
-    def do(self, order: Order, recipe: Recipe | None, keep: bool) -> Parcel | Answer:
-        """Obey an order, after making the worlds if there is a recipe; `keep` asks for all worlds as they are then."""
+    def do(self, call: bytes) -> Parcel | Answer:
+        """Obey the order of a pickled `Call`."""
+        order, recipe, keep, part = pickle.loads(call)
         if recipe is not None:
             self._outbox = self._outbox or Outbox(recipe.mailbox)
             self._make(recipe)
         assert self._outbox is not None
         begun, before = time.perf_counter(), self.envs.quarantines
-        result = self._obey(order)
+        out = part and self._bench.arrays(self.envs.single_observation_space, part)
+        result = (None, *self.step(*order.arguments, out)[1:]) if out else self._obey(order)
         seconds, quarantines = time.perf_counter() - begun, self.envs.quarantines - before
         kept = self._keep() if keep or quarantines else None
         return self._outbox.pack(Answer(result, kept, seconds, os.getpid(), resident(), quarantines))
@@ -116,8 +130,9 @@ class Worker:
         going: Sequence[int],
         motions: NDArray[np.float64],
         rates: Sequence[float],
+        out: Arrays | None = None,
     ) -> Results:
-        return self.envs.step_worlds(chosen, going, list(zip(motions, rates, strict=True)))
+        return self.envs.step_worlds(chosen, going, list(zip(motions, rates, strict=True)), out)
 
     def snapshot(self, world: int) -> tuple[dict[str, Any], Scene]:
         """The snapshot, and the scene: another worker might not know it."""

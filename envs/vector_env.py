@@ -106,10 +106,13 @@ class InSpatioVectorEnv(WorldsVectorEnv):
             self._slots[k].write_observation(_row(observations, int(k)))
         return observations, gather(infos, self.num_envs, self.stage.recycler)
 
-    def step_worlds(self, chosen: Sequence[int], going: Sequence[int], commands: Sequence[Command]) -> Results:
+    def step_worlds(
+        self, chosen: Sequence[int], going: Sequence[int], commands: Sequence[Command], out: Arrays | None = None
+    ) -> Results:
+        """out: arrays for the observations, fresh ones by default."""
         over = [row for row, k in enumerate(chosen) if self._ended[k]]
         count = len(chosen)
-        observations, rewards = self.stage.empty_observation(count), np.zeros(count)
+        observations, rewards = out or self.stage.empty_observation(count), np.zeros(count)
         terminations, truncations = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
         ward = Ward(open=self.max_faults > 0)
         slots, orders = {row: self._slots[chosen[row]] for row in going}, dict(zip(going, commands, strict=True))
