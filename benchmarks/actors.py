@@ -14,6 +14,8 @@ from typing import Any
 from unittest import mock
 
 import gymnasium as gym
+import numpy as np
+import ray
 import tyro
 
 from inspatio_gym.bench import Run, rates
@@ -52,17 +54,22 @@ def main(config: Config) -> None:
     assert isinstance(process, WorldsVectorEnv)
     actors = RayVectorEnv("InSpatio-v0", config.num_envs, num_actors=config.num_actors, **worlds)
     runs = [steps(process, 1), steps(process, config.num_actors), steps(actors, 1)]
-    one, many, ray = rates(runs, config.seconds)
+    one, many, through = rates(runs, config.seconds)
     print(f"\n| {config.num_envs} worlds | steps/s | of one thread's | of {config.num_actors} threads' |")
     print("|---|---:|---:|---:|")
     for name, rate in (
         ("one process, one thread", one),
         (f"one process, {config.num_actors} threads", many),
-        (f"{config.num_actors} actors", ray),
+        (f"{config.num_actors} actors", through),
     ):
         print(f"| {name} | {rate:,.0f} | {rate / one:.2f} | {rate / many:.2f} |")
-    share = transfer_share(actors)
-    print(f"\nof a step of the actors, {100 * share:.0f}% is not the slowest actor's work: orders, answers, waiting")
+    wall, work = step_seconds(actors)
+    floor = exchange_seconds(config.num_actors, work)
+    print(
+        f"\nof a step of the actors ({1e3 * wall:.1f} ms) {1e3 * (wall - work):.1f} ms, {100 * (1 - work / wall):.0f}%, are "
+        f"not the slowest actor's work but orders, answers, waiting;\nRay's own share, with actors that only spin for as "
+        f"long and answer nothing: {1e3 * floor:.1f} ms"
+    )
     for _ in range(config.kills):
         print(f"\na step during which an actor is killed takes {after_death(actors):.1f} s", end="", flush=True)
     print()
@@ -85,24 +92,48 @@ def steps(envs: WorldsVectorEnv, threads: int) -> Run:
     return run
 
 
-def transfer_share(envs: RayVectorEnv, count: int = 200) -> float:
-    """Share of the time of so many steps in which not even the slowest actor computes."""
+def step_seconds(envs: RayVectorEnv, count: int = 200) -> tuple[float, float]:
+    """How long a step of all worlds takes, and how long of that the slowest actor computes; medians."""
     book, spent = Shard.book, []
 
     def listen(shard: Shard, order: Any, answer: Any) -> None:
         spent.append(answer.seconds)
         book(shard, order, answer)
 
-    wall = work = 0.0
+    walls, works = [], []
     with mock.patch.object(Shard, "book", listen):
         for _ in range(count):
             action = envs.action_space.sample()
             spent.clear()
             begun = time.perf_counter()
             envs.step(action)
-            wall += time.perf_counter() - begun
-            work += max(spent)
-    return 1 - work / wall
+            walls.append(time.perf_counter() - begun)
+            works.append(max(spent))
+    return float(np.median(walls)), float(np.median(works))
+
+
+def exchange_seconds(num_actors: int, work: float, count: int = 200) -> float:
+    """How much longer than `work` seconds a call of so many actors takes that only spin for as long; median."""
+    spinner = ray.remote(num_cpus=0)(Spinner).options(enable_task_events=False)
+    actors = [spinner.remote() for _ in range(num_actors)]
+    rest = []
+    for _ in range(count):
+        begun = time.perf_counter()
+        waiting = [actor.spin.remote(work) for actor in actors]
+        while waiting:
+            ready, waiting = ray.wait(waiting)
+            ray.get(ready)
+        rest.append(time.perf_counter() - begun - work)
+    return float(np.median(rest))
+
+
+class Spinner:
+    """An actor that computes and has nothing to say."""
+
+    def spin(self, seconds: float) -> None:
+        until = time.perf_counter() + seconds
+        while time.perf_counter() < until:
+            pass
 
 
 def after_death(envs: RayVectorEnv) -> float:
