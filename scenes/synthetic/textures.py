@@ -18,7 +18,7 @@ from numba import njit
 PLAIN, PLASTER, PLANKS, BRICKS, CHECKS, STRIPES, FACADE, ROAD, PICTURE, BOOKS, RUG, LEAVES, BALL, PANES, CAR = range(15)
 MATERIAL_WIDTH = 14  # pattern, a (3), b (3), c (3), length_u, length_v, seed, glow
 
-_jit = njit(cache=True, nogil=True)
+_jit = njit(cache=True, nogil=True, error_model="numpy")
 
 
 @_jit
@@ -314,15 +314,17 @@ def _leaves(a, b, c, p, f, grain, seed):
 
 
 @_jit
-def reflectance(m, u, v, fu, fv, eu, ev, p, unit):
-    """The linear RGB reflectance of material row `m` at (u, v) of a face (eu, ev), pixel widths (fu, fv), in metres.
+def reflectance(materials, k, u, v, fu, fv, eu, ev, p, unit):
+    """The linear RGB reflectance of the k-th row of materials at (u, v) of a face (eu, ev), pixel widths (fu, fv), in metres.
 
     p is the point in the part's own frame in metres, `unit` the same with the half extents divided out; round patterns
     use those instead of (u, v).
     """
-    pattern, seed = int(m[0]), int(m[12])
-    a, b, c = (m[1], m[2], m[3]), (m[4], m[5], m[6]), (m[7], m[8], m[9])
-    lu, lv = m[10], m[11]
+    pattern, seed = int(materials[k, 0]), int(materials[k, 12])
+    a = (materials[k, 1], materials[k, 2], materials[k, 3])
+    b = (materials[k, 4], materials[k, 5], materials[k, 6])
+    c = (materials[k, 7], materials[k, 8], materials[k, 9])
+    lu, lv = materials[k, 10], materials[k, 11]
     small = math.sqrt(fu * fv)
     if pattern == PLASTER:
         rough = fractal(u / lu, v / lv, seed, small / lu)
