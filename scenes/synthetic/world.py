@@ -78,7 +78,7 @@ class Lighting:
 class SyntheticWorld:
     """A world made by formula; see the module's docstring. Built by `room` and `street`.
 
-    name, seed: what it was made from. objects: its things, ids 1, 2, ... path: seconds -> c2w in world axes.
+    name, seed, style: what it was made from. objects: its things, ids 1, 2, ... path: seconds -> c2w in world axes.
     duration: seconds of film; fps: frames a second; fov_deg: horizontal field of view. centre, radius: its dome, metres.
     """
 
@@ -95,8 +95,9 @@ class SyntheticWorld:
         lighting: Lighting,
         radius: float,
         fps: float = 24.0,
+        style: str = "plain",
     ):
-        self.name, self.seed, self.caption = name, seed, caption
+        self.name, self.seed, self.style, self.caption = name, seed, style, caption
         self.objects = tuple(objects)
         self.path = path
         self.duration, self.fps, self.fov_deg = duration, fps, fov_deg
@@ -104,6 +105,11 @@ class SyntheticWorld:
         self.solids = Solids(self.objects)
         self.dome = np.array([*path(0.0)[:3, 3], radius])
         self.moving_ids = np.array([1 + k for k, thing in enumerate(self.objects) if thing.motion], np.int32)
+
+    @property
+    def address(self) -> str:
+        """The name that `load_scene` knows this world by."""
+        return f"synthetic:{self.name}?seed={self.seed}" + ("" if self.style == "plain" else f"&style={self.style}")
 
     @property
     def num_frames(self) -> int:
