@@ -32,6 +32,7 @@ RATE = 120  # poses a second
 SUBSTEPS = 8  # steps a pose: 960 a second, in which something that fell half a metre moves 3 mm
 ROUNDS = 6  # over all contacts in a step
 GRAVITY = 9.81
+NEAR = 0.1  # metres that nothing moves in between two poses, and more
 SLOP = 2e-4  # metres of depth that are left alone, so that what rests keeps touching
 TAKEN_BACK = 0.025  # of the depth beyond that, in a step
 BOUNCES_ABOVE = 0.25  # metres a second: slower contacts do not bounce, or nothing would ever rest
@@ -255,19 +256,26 @@ def _add_contact(state, a, b, p, out, radius, gap, contacts, data, made):
 
 
 @_jit
-def _contacts(solids, state, contacts, data):
-    """All contacts of this moment; returns how many there are."""
+def _near(solids, state, a, b):
+    """Whether solid a may touch solid b before the next pose."""
+    gap, _ = _distance(solids.shape[b], _row(solids.half, b), _from_a_to_b(state, a, b, (0.0, 0.0, 0.0)))
+    return gap < solids.reach[a] + NEAR
+
+
+@_jit
+def _pairs(solids, state, pairs):
+    """Who may touch whom before the next pose, and is not the one of the two to be left out; returns how many."""
     made, total = 0, len(solids.shape)
     for a in range(total):
         for b in range(total):
-            if a == b or (state.slow[a] >= DROWSY_STEPS and state.slow[b] >= DROWSY_STEPS):
+            if a == b or (a >= solids.bodies and b >= solids.bodies):
                 continue
             ball, other = solids.shape[a] == ELLIPSOID, solids.shape[b] == ELLIPSOID
             if other and (not ball or b < a):
                 continue  # the ball's one point says it all when it is its turn, and of two balls once is enough
-            apart = _sum(_row(state.place, a), _row(state.place, b), -1.0)
-            if _dot(apart, apart) < (solids.reach[a] + solids.reach[b]) ** 2:
-                made = _touch(solids, state, a, b, contacts, data, made)
+            if _near(solids, state, a, b) and _near(solids, state, b, a):
+                pairs[made] = a, b
+                made += 1
     return made
 
 
@@ -370,14 +378,20 @@ def _simulate(solids, state, table):
     contacts, data = np.zeros((MOST_CONTACTS, 2), np.int64), np.zeros((MOST_CONTACTS, 7))
     impulses, wanted = np.zeros((MOST_CONTACTS, 2)), np.zeros(MOST_CONTACTS)
     _advance(solids, state, 0.0)
+    pairs = np.zeros((len(solids.shape) ** 2, 2), np.int64)
     for moment in range(len(table)):
+        count = _pairs(solids, state, pairs)
         for k in range(solids.bodies):
             table[moment, k, :3], table[moment, k, 3:] = state.place[k], state.quaternion[k]
         for _ in range(SUBSTEPS):
             for k in range(solids.bodies):
                 if state.slow[k] < DROWSY_STEPS:
                     state.speed[k, 2] -= GRAVITY * step
-            made = _contacts(solids, state, contacts, data)
+            made = 0
+            for k in range(count):
+                a, b = pairs[k, 0], pairs[k, 1]
+                if min(state.slow[a], state.slow[b]) < DROWSY_STEPS:
+                    made = _touch(solids, state, a, b, contacts, data, made)
             for c in range(made):
                 a, b, at, out = contacts[c, 0], contacts[c, 1], _row(data, c), _row(data[:, 3:], c)
                 leaving = _dot(_leaving(state, a, b, at), out)
