@@ -11,8 +11,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from inspatio_gym.scenes.synthetic.rays import Tables
+from inspatio_gym.scenes.synthetic.shading import Light
 from inspatio_gym.scenes.synthetic.solids import join
-from inspatio_gym.scenes.synthetic.tracer import Light, Shots, Tables
+from inspatio_gym.scenes.synthetic.tracer import Shots
 from inspatio_gym.scenes.synthetic.world import SyntheticWorld
 from inspatio_gym.types import Intrinsics, Poses
 

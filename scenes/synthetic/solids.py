@@ -12,9 +12,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from inspatio_gym.scenes.synthetic.rays import Tables
 from inspatio_gym.scenes.synthetic.shapes import BOX, CYLINDER, ELLIPSOID
 from inspatio_gym.scenes.synthetic.textures import MATERIAL_WIDTH
-from inspatio_gym.scenes.synthetic.tracer import Tables
 from inspatio_gym.scenes.synthetic.tree import trees
 from inspatio_gym.types import Pose, Poses
 

@@ -16,8 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from inspatio_gym.scenes.synthetic.shading import Light
 from inspatio_gym.scenes.synthetic.solids import Solids, Thing, Vector, join, linear
-from inspatio_gym.scenes.synthetic.tracer import Light, Shots, cast, trace
+from inspatio_gym.scenes.synthetic.tracer import Shots, cast, trace
 from inspatio_gym.types import Depth, Intrinsics, Pose, Poses, Rgb, Size
 
 _MEASURE_LONG_SIDE = 128
