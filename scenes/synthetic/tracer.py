@@ -12,6 +12,7 @@ are shared out over threads and each is computed by itself, so the pictures do n
 functions of one pixel, `seen` and `colour`, know nothing of who calls them: `cuda.py` compiles the same ones for a GPU.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from inspatio_gym.scenes.synthetic.shading import Light, encode, radiance
 from inspatio_gym.threads import spread
 from inspatio_gym.types import Size
 
+WORTH_A_THREAD = 2000  # pixels
 _jit = njit(cache=True, nogil=True, error_model="numpy")
 
 
@@ -124,18 +126,23 @@ def _trace_lines(tables, light, walk, c2w, intrinsics, first, last, samples, rgb
             rgb[n, row, column, 2] = blue
 
 
+def _share(work: Callable[[int, int], object], shape: tuple[int, int, int]) -> None:
+    """Share the lines of N pictures out over threads."""
+    spread(work, shape[0] * shape[1], least=1 + WORTH_A_THREAD // shape[2])
+
+
 def cast(shots: Shots, size: Size) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """z-depth (N, H, W) at pixel centres and the object there, 0 for the dome."""
-    shape = (len(shots.c2w), *size)
+    shape = (len(shots.c2w), size[0], size[1])
     depth, object_id = np.empty(shape, np.float32), np.empty(shape, np.int32)
-    spread(lambda first, last: _cast_lines(*shots, first, last, depth, object_id), shape[0] * shape[1])
+    _share(lambda first, last: _cast_lines(*shots, first, last, depth, object_id), shape)
     return depth, object_id
 
 
 def trace(shots: Shots, size: Size, samples: int) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int32]]:
     """Antialiased sRGB pictures (N, H, W, 3), and what `cast` gives."""
-    shape = (len(shots.c2w), *size)
+    shape = (len(shots.c2w), size[0], size[1])
     rgb = np.empty((*shape, 3), np.uint8)
     depth, object_id = np.empty(shape, np.float32), np.empty(shape, np.int32)
-    spread(lambda first, last: _trace_lines(*shots, first, last, samples, rgb, depth, object_id), shape[0] * shape[1])
+    _share(lambda first, last: _trace_lines(*shots, first, last, samples, rgb, depth, object_id), shape)
     return rgb, depth, object_id
