@@ -14,7 +14,7 @@ Seeds below `FIRST_TRAINING_SEED` never come in a stream: they are for tests, be
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -157,7 +157,7 @@ def stream(*, batch: int = 64, device: str = "cpu", workers: int = 0, start: int
         scoops.close()
 
 
-def _scoops(plan: Diet, first: int, workers: int) -> Iterator[_Scoop]:
+def _scoops(plan: Diet, first: int, workers: int) -> Generator[_Scoop, None, None]:
     """The worlds of a stream in order, from the `first` on."""
     if not workers:
         while True:
