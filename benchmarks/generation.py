@@ -45,6 +45,8 @@ class Config:
     """"cpu" or "cuda"."""
     workers: int = 0
     """Processes that make worlds for the stream."""
+    worlds: tuple[str, ...] = tuple(WORLDS)
+    """Which families."""
     sizes: tuple[Size, ...] = ((128, 224), (240, 416))
     """Heights and widths."""
     batch: int = 64
@@ -127,15 +129,15 @@ def main(config: Config) -> None:
     print("| world | style | size | drawn, frames/s | worlds/s of a core | stream, frames/s | floor, frames/s |")
     print("|---|---|---|---|---|---|---|")
     for size in config.sizes:
-        for name in WORLDS:
+        for name in config.worlds:
             for style in STYLES:
                 chosen = {"names": (name,), "styles": (style,), "size": size, "frames": config.frames}
                 plan, count = Diet(**chosen), config.batch // config.frames
                 draw(plan, 0)  # compiles
                 start = time.process_time()
-                pieces = [draw(plan, k) for k in range(count)]
-                made = count / (time.process_time() - start)
-                shots = concatenate([piece.shots for piece in pieces])
+                pieces = [draw(plan, k) for k in range(max(count, 16))]
+                made = len(pieces) / (time.process_time() - start)
+                shots = concatenate([piece.shots for piece in pieces[:count]])
                 drawn = config.batch * fastest(partial(renderer.trace, shots, size), config.device, config.seconds)
                 batches = stream(batch=config.batch, device=config.device, workers=config.workers, **chosen)
                 # Workers take seconds to start; all have made several worlds once those asked for ahead are used up twice.
