@@ -162,7 +162,7 @@ class Trained:
         self._memory: Any = None
         self._starts = np.ones(len(seeds), bool)
 
-    def act(self, observations: dict[str, NDArray[Any]]) -> NDArray[Any]:
+    def act(self, observations: dict[str, NDArray[Any]], infos: dict[str, Any]) -> NDArray[Any]:
         actions, self._memory = self.policy.predict(
             observations, self._memory, self._starts, deterministic=not self.sampled
         )

@@ -21,6 +21,7 @@ from inspatio_gym.envs.actions import make_control
 from inspatio_gym.envs.sight import Sight, Survey, look
 from inspatio_gym.envs.spaces import Resizer, check_size, empty_observation, observation_space
 from inspatio_gym.envs.tasks import Task, task_factory, task_name
+from inspatio_gym.envs.videos import expand
 from inspatio_gym.recycling import Recycler
 from inspatio_gym.scenes import Scene, load_scene
 from inspatio_gym.types import Arrays, Poses, Size
@@ -37,7 +38,8 @@ class EnvConfig:
     """The keyword arguments of the environment; every one but `video` or `scene` may be left out."""
 
     video: str | Path | Sequence[str | Path] | None = None
-    """A video file, or several of which every episode draws one; anchored on first use, then read from the cache."""
+    """A video file, a folder of videos, or several of either; every episode draws one video. Anchored on first use, then read
+    from the cache."""
     scene: str | Path | Scene | Sequence[str | Path | Scene] | None = None
     """A bundled scene ("room", "street"), a scene folder, a Scene, or several of these."""
     model: str | WorldModel = "auto"
@@ -226,10 +228,9 @@ def find_scenes(config: EnvConfig) -> list[Scene]:
     else:
         from inspatio_gym.scenes import anchor  # brings the geometry estimators with it
 
-        videos = [config.video] if isinstance(config.video, str | Path) else list(config.video or ())
         scenes = [
             anchor(video, estimator=config.estimator, progress=sys.stderr.isatty(), **config.anchor_options)
-            for video in videos
+            for video in expand(config.video or ())
         ]
     if not scenes:
         raise ValueError("expected at least one video or scene, got an empty list: pass scene='room', say")

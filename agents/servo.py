@@ -1,0 +1,90 @@
+"""A visual servo: an agent that was never trained and steers by pixels alone, `rgb` against `goal_rgb`.
+
+Turning shows as a shift of the whole picture, which phase correlation measures (Kuglin & Hines 1975); a shift of s
+widths is about s FIELD_DEG degrees. What a shift does not show, time and translation, is climbed greedily: go one way
+while the difference between the pictures falls; once it rises, turn round and go half as far; once the steps are too
+small to matter, go on with the next component.
+
+    difference = mean |rgb - goal_rgb|, both in grey, ROWS high, the contrast evened out
+
+It knows neither pose nor scene, and it gets stuck where a greedy climber does.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from inspatio_gym.agents.baselines import Infos, Observations
+from inspatio_gym.agents.oracle import nearest_action
+from inspatio_gym.envs.actions import COMPONENTS
+
+ROWS = 24  # pixels of height of the pictures that are compared
+FIELD_DEG = 60.0  # of view, taken for granted
+CLIMBED = ("time", "forward", "right", "up")
+SMALLEST = 0.1  # of a full action; below, the next component has its turn
+RISE = 1.02  # the difference must grow by this factor to count: the same view differs a little from moment to moment
+LOOK = 0.1  # least of phase correlation's response for a shift to be believed
+
+
+class Servo:
+    """See the module's docstring. reach: float (7,), how far a full action goes in a step (`oracle.reach_of`)."""
+
+    name = "visual servo"
+
+    def __init__(self, space: gym.Space, names: Sequence[str], reach: NDArray[np.float64]):
+        self.space, self.names = space, tuple(names)
+        self._turn_deg = reach[3]
+        moves = set(self.names)
+        self._climbed = [
+            COMPONENTS.index(name) for name in CLIMBED if moves & {name, {"time": "reverse"}.get(name, name)}
+        ]
+
+    def begin(self, seeds: Sequence[int]) -> None:
+        self._climbs = [_Climb(len(self._climbed)) for _ in seeds]
+
+    def act(self, observations: Observations, infos: Infos) -> NDArray[Any]:
+        """The action of every world. Raises ValueError without a picture of the goal."""
+        if "goal_rgb" not in observations:
+            raise ValueError("expected a picture of the goal in the observation, got no goal_rgb: the servo has no aim")
+        wanted = np.zeros((len(self._climbs), 7))
+        for row, climb in enumerate(self._climbs):
+            here, there = (grey(observations[key][row]) for key in ("rgb", "goal_rgb"))
+            (right, down), response = cv2.phaseCorrelate(here, there, cv2.createHanningWindow(here.shape[::-1], cv2.CV_32F))
+            if response > LOOK:
+                # The goal shows things where the camera has yet to move them: to the left by turning right.
+                wanted[row, 3] = -right / here.shape[1] * FIELD_DEG / self._turn_deg
+                wanted[row, 4] = down / here.shape[1] * FIELD_DEG / self._turn_deg
+            if self._climbed:
+                component, value = climb.go(float(np.abs(here - there).mean()))
+                wanted[row, self._climbed[component]] = value
+        return nearest_action(wanted, self.space, self.names)
+
+
+class _Climb:
+    """Greedy descent of one number along `count` components in turn."""
+
+    def __init__(self, count: int):
+        self.count, self.component = count, 0
+        self.step, self.last = 1.0, np.inf
+
+    def go(self, difference: float) -> tuple[int, float]:
+        """Which component to move, and by how much of a full action."""
+        if difference > RISE * self.last:
+            self.step *= -0.5
+            if abs(self.step) < SMALLEST:
+                self.component, self.step = (self.component + 1) % self.count, 0.5
+        self.last = difference
+        still = self.count == 1 and abs(self.step) < SMALLEST
+        return self.component, 0.0 if still else self.step
+
+
+def grey(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """A picture (H, W, 3) in grey, `ROWS` high, of mean 0 and deviation 1."""
+    height, width = picture.shape[:2]
+    small = cv2.resize(picture, (round(ROWS * width / height), ROWS), interpolation=cv2.INTER_AREA)
+    values = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return (values - values.mean()) / max(float(values.std()), 1e-3)
