@@ -20,17 +20,18 @@ from inspatio_gym.clock import Ends
 from inspatio_gym.envs.actions import make_control
 from inspatio_gym.envs.sight import Sight, Survey, look
 from inspatio_gym.envs.spaces import Resizer, check_size, empty_observation, observation_space
-from inspatio_gym.envs.tasks import Task, task_factory, task_name
+from inspatio_gym.envs.tasks import Bound, Task, task_factory, task_name
 from inspatio_gym.envs.videos import expand
 from inspatio_gym.recycling import Recycler
 from inspatio_gym.scenes import Scene, load_scene
-from inspatio_gym.types import Arrays, Poses, Size
-from inspatio_gym.world import WorldModel, load_model
+from inspatio_gym.types import Arrays, Pose, Poses, Rgb, Size
+from inspatio_gym.warp import WarpModel
+from inspatio_gym.world import BlockRequest, WorldModel, load_model
 
 logger = logging.getLogger(__name__)
 
 Mount = Literal["source", "world"]
-SNAPSHOT_SCHEMA = 2  # grows whenever a snapshot's content changes
+SNAPSHOT_SCHEMA = 3  # grows whenever a snapshot's content changes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +46,10 @@ class EnvConfig:
     model: str | WorldModel = "auto"
     """The world model: a name out of `inspatio_gym.world.MODELS`, a loaded one (any `WorldModel`), or "auto", the best one
     whose weights are present and whose device exists."""
-    task: str | Callable[[], Task] = "explore"
+    task: str | Callable[..., Task] = "explore"
     """What is asked of the agent: a name, or a class (any callable) that makes a Task for each world."""
+    task_options: Mapping[str, Any] = field(default_factory=dict)
+    """The task's own arguments, by name."""
     control: Literal["free", "rotation", "discrete", "time"] = "free"
     """What the agent sets; `inspatio_gym.envs.actions` has the table."""
     time_control: bool = False
@@ -101,8 +104,9 @@ class Stage:
         if not isinstance(config.rig, RigConfig | None):
             raise TypeError(f"expected rig as a RigConfig, got {config.rig!r}: pass RigConfig(speed=1.0), say")
         self.control = make_control(config.control, time_control=config.time_control, max_rate=config.max_rate)
-        self.make_task = task_factory(config.task)
+        self._make_task = task_factory(config.task, config.task_options)
         self.model = find_model(config, self.size)
+        self._painter: WarpModel | None = None  # made when something is to be drawn
         self.frames = check_frames(config.frames_per_step, self.model)
         self.rig = config.rig or RigConfig()
         self.rides = config.mount == "source"
@@ -123,6 +127,13 @@ class Stage:
         self.places = {scene.digest: Place(scene, self.size) for scene in self.scenes}
         self.render_fps = max(1, round(self.scenes[0].fps / self.frames))  # a frame a step, at the world's own pace
 
+    def make_task(self) -> Task:
+        """A task for one world."""
+        task = self._make_task()
+        if isinstance(task, Bound):
+            task.bind(self)
+        return task
+
     def empty_observation(self, *batch: int) -> Arrays:
         """Fresh arrays for a world's observation to be written into; `batch` worlds, if given."""
         return empty_observation(self.observation_space, self.recycler, *batch)
@@ -137,6 +148,7 @@ class Stage:
             "size": list(self.size),
             "frames_per_step": self.frames,
             "task": task_name(self.config.task),
+            "task_options": dict(self.config.task_options),
             "mount": self.config.mount,
             "ends": self.config.ends,
             "min_coverage": float(self.config.min_coverage),
@@ -151,6 +163,24 @@ class Stage:
         """What of each place's measured geometry a camera (row of `c2w`) sees while the frame is shown; one call."""
         seen = look([place.survey for place in places], frames, c2w)
         return [Sight(one, int(np.count_nonzero(one >= 0)) / one.size) for one in seen]
+
+    def coverage(self, scene: Scene, frame: int, c2w: Pose) -> float:
+        """Share of the view of a camera (4, 4), 0 to 1, in which a source frame has measured a surface; the corridor is where
+        it is `min_coverage` or more."""
+        return self.look([self.place(scene)], [frame], c2w[None])[0].coverage
+
+    def picture(self, scene: Scene, frame: int, c2w: Pose) -> Rgb:
+        """A source frame seen from a camera (4, 4), as observations are: uint8 (H, W, 3), a fresh array.
+
+        Drawn from the scene's geometry whatever model is played, equal to the bit every time. From the recorded camera it is
+        the recorded frame.
+        """
+        self._painter = self._painter or WarpModel(self.model.render_size)
+        request = BlockRequest(np.array([frame]), c2w[None], np.array([0]))
+        _, blocks = self._painter.start([scene], [0], [request])
+        out = np.empty((*self.size, 3), np.uint8)
+        self.resizer.rgb(blocks[0].rgb[0], out)
+        return out
 
     def choose_scene(self, choice: object) -> Scene:
         """The scene that `options["scene"]` names: a position among the environment's scenes, the name of one of them,

@@ -28,3 +28,10 @@ gymnasium.register(
     vector_entry_point="inspatio_gym.envs.vector_env:InSpatioVectorEnv",
     max_episode_steps=250,
 )
+gymnasium.register(
+    id="InSpatioMoment-v0",
+    entry_point="inspatio_gym.envs.env:InSpatioEnv",
+    vector_entry_point="inspatio_gym.envs.vector_env:InSpatioVectorEnv",
+    max_episode_steps=250,
+    kwargs={"task": "moment", "control": "time", "ends": "clamp"},
+)
