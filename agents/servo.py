@@ -5,7 +5,7 @@ widths is about s FIELD_DEG degrees. What a shift does not show, time and transl
 while the difference between the pictures falls; once it rises, turn round and go half as far; once the steps are too
 small to matter, go on with the next component.
 
-    difference = mean |rgb - goal_rgb|, both in grey, ROWS high, the contrast evened out
+    difference = mean |rgb - goal_rgb|, both in grey, ROWS high, the contrast evened out, rgb shifted onto goal_rgb
 
 It knows neither pose nor scene, and it gets stuck where a greedy climber does.
 """
@@ -53,13 +53,16 @@ class Servo:
         wanted = np.zeros((len(self._climbs), 7))
         for row, climb in enumerate(self._climbs):
             here, there = (grey(observations[key][row]) for key in ("rgb", "goal_rgb"))
-            (right, down), response = cv2.phaseCorrelate(here, there, cv2.createHanningWindow(here.shape[::-1], cv2.CV_32F))
-            if response > LOOK:
+            (right, down), response = cv2.phaseCorrelate(
+                here, there, cv2.createHanningWindow(here.shape[::-1], cv2.CV_32F)
+            )
+            seen = response > LOOK
+            if seen:
                 # The goal shows things where the camera has yet to move them: to the left by turning right.
                 wanted[row, 3] = -right / here.shape[1] * FIELD_DEG / self._turn_deg
                 wanted[row, 4] = down / here.shape[1] * FIELD_DEG / self._turn_deg
             if self._climbed:
-                component, value = climb.go(float(np.abs(here - there).mean()))
+                component, value = climb.go(difference(here, there, (right, down) if seen else (0.0, 0.0)))
                 wanted[row, self._climbed[component]] = value
         return nearest_action(wanted, self.space, self.names)
 
@@ -80,6 +83,15 @@ class _Climb:
         self.last = difference
         still = self.count == 1 and abs(self.step) < SMALLEST
         return self.component, 0.0 if still else self.step
+
+
+def difference(here: NDArray[np.float32], there: NDArray[np.float32], shift: tuple[float, float]) -> float:
+    """Mean absolute difference of two pictures (H, W) where they overlap once `here` is shifted by (right, down) pixels."""
+    height, width = here.shape
+    right, down = shift
+    move = np.array([[1, 0, right], [0, 1, down]], np.float32)
+    shifted = cv2.warpAffine(here, move, (width, height), flags=cv2.INTER_LINEAR, borderValue=np.nan)
+    return float(np.nanmean(np.abs(shifted - there)))
 
 
 def grey(picture: NDArray[np.uint8]) -> NDArray[np.float32]:

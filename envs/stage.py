@@ -71,6 +71,9 @@ class EnvConfig:
     """What time does at the ends of the clip: "bounce", "clamp", "loop" (a cut), or "end" (truncates the episode)."""
     rig: RigConfig | None = None
     """Speeds and limits of the camera; None is `RigConfig()`."""
+    jitter: tuple[float, float, float, float, float, float] = (0.03, 0.03, 0.03, 5.0, 3.0, 0.0)
+    """How far from the mount an episode may begin, either way: right, down, forward in median depths; yaw, pitch, roll in
+    degrees. A start outside the corridor is drawn nearer."""
     min_coverage: float = 0.5
     """The corridor: the share of the view in which the frame shown must have measured a surface (before the model fills in
     from others, so not `info["coverage"]`); two steps outside truncate."""
@@ -109,6 +112,7 @@ class Stage:
         self._painter: WarpModel | None = None  # made when something is to be drawn
         self.frames = check_frames(config.frames_per_step, self.model)
         self.rig = config.rig or RigConfig()
+        self.jitter = check_jitter(config.jitter)
         self.rides = config.mount == "source"
         self.at_first_camera = np.broadcast_to(np.eye(4), (self.frames, 4, 4))
         self.observation_space = observation_space(
@@ -265,6 +269,20 @@ def find_scenes(config: EnvConfig) -> list[Scene]:
     if not scenes:
         raise ValueError("expected at least one video or scene, got an empty list: pass scene='room', say")
     return scenes
+
+
+def check_jitter(jitter: object) -> NDArray[np.float64]:
+    """`jitter` as six numbers. Raises ValueError for others."""
+    try:
+        array = np.asarray(jitter, np.float64)
+    except (TypeError, ValueError):
+        array = np.empty(0)
+    if array.shape != (6,) or not (np.isfinite(array) & (array >= 0)).all():
+        raise ValueError(
+            f"expected jitter as six numbers of 0 or more (right, down, forward; yaw, pitch, roll), got {jitter!r}: pass "
+            "(0, 0, 0, 0, 0, 0) to begin on the mount"
+        )
+    return array
 
 
 def check_frames(frames: object, model: WorldModel) -> int:

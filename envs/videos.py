@@ -56,7 +56,9 @@ def expand(sources: Source | Sequence[Source]) -> list[Source]:
         if isinstance(source, Scene) or not _is_folder_of_videos(source):
             found.append(source)
             continue
-        videos = sorted(file for file in Path(source).iterdir() if file.suffix.lower() in VIDEOS and file.name[0] != ".")
+        videos = sorted(
+            file for file in Path(source).iterdir() if file.suffix.lower() in VIDEOS and file.name[0] != "."
+        )
         if not videos:
             raise ValueError(
                 f"expected a folder with videos, got {str(source)!r}, in which no file ends in one of "

@@ -120,10 +120,12 @@ def _main(arguments: list[str]) -> int:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     with warnings.catch_warnings():
         warnings.showwarning = _say
+        asked = _found(kind)
         config = tyro.cli(
-            _found(kind),
+            asked,
             prog=f"inspatio-gym {name}",
             args=options,
+            default=asked.defaults(options) if hasattr(asked, "defaults") else tyro.MISSING_NONPROP,
             config=(tyro.conf.FlagCreatePairsOff,),
         )
         return _run(function, config)

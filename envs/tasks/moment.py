@@ -69,7 +69,9 @@ class FindMoment:
         try:
             asked = round(float(goal) * scene.fps)
         except (TypeError, ValueError, OverflowError) as error:
-            raise TypeError(f"expected options['goal'] in seconds of source video, got {goal!r}: pass 1.5, say") from error
+            raise TypeError(
+                f"expected options['goal'] in seconds of source video, got {goal!r}: pass 1.5, say"
+            ) from error
         if not 0 <= asked < scene.num_frames:
             raise ValueError(
                 f"expected options['goal'] in 0..{(scene.num_frames - 1) / scene.fps:g} seconds, got {goal!r}"
