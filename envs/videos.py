@@ -16,9 +16,12 @@ from typing import NamedTuple
 from inspatio_gym.scenes import Scene, load_scene, sample_names
 from inspatio_gym.scenes.cache import hash_of
 
-VIDEOS = frozenset(
-    ".3gp .avi .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .vob .webm .wmv .y4m".split()
-)
+# fmt: off
+VIDEOS = frozenset((
+    ".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv",
+    ".ts", ".vob", ".webm", ".wmv", ".y4m",
+))
+# fmt: on
 """Endings of the files that a folder of videos is taken to mean."""
 HELD_OUT = 0.2
 
