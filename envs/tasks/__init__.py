@@ -43,7 +43,10 @@ if TYPE_CHECKING:
     from inspatio_gym.envs.stage import Stage
     from inspatio_gym.scenes import Scene
 
-TASKS = {"explore": "inspatio_gym.envs.tasks.explore:Explore"}
+TASKS = {
+    "explore": "inspatio_gym.envs.tasks.explore:Explore",
+    "goal": "inspatio_gym.envs.tasks.goal:Goal",
+}
 
 
 @dataclass(slots=True)
