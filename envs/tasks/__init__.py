@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 TASKS = {
     "explore": "inspatio_gym.envs.tasks.explore:Explore",
     "goal": "inspatio_gym.envs.tasks.goal:Goal",
+    "goal-curriculum": "inspatio_gym.envs.tasks.curriculum:GoalCurriculum",
 }
 
 

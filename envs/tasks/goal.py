@@ -70,7 +70,15 @@ class Goal:
     difficulty: a name out of `DIFFICULTIES`, or the fields of a `Range`. tolerance: median depths, degrees and seconds within
     which a camera is at the goal. hold_s: seconds that it must stay. Raises ValueError for a difficulty that is unknown, or
     that leaves the control nothing to do, and for numbers that are not positive.
+
+    scene, here, goal: where it takes place, where the camera is, and where it should be. success: whether it has held the
+    goal. sets: bool (3,), whether the control sets position, orientation, time.
     """
+
+    scene: "Scene"
+    here: Target
+    goal: Target
+    success = False
 
     def __init__(
         self,
@@ -80,8 +88,8 @@ class Goal:
     ):
         self.wanted = as_range(difficulty)
         self._difficulty = difficulty
-        self._tolerance = np.asarray(tolerance, np.float64)
-        if self._tolerance.shape != (3,) or not (self._tolerance > 0).all() or not hold_s > 0:
+        self.tolerance = np.asarray(tolerance, np.float64)
+        if self.tolerance.shape != (3,) or not (self.tolerance > 0).all() or not hold_s > 0:
             raise ValueError(
                 "expected a tolerance of three positive numbers (median depths, degrees, seconds) and a positive hold_s, "
                 f"got {tolerance!r} and {hold_s!r}: (0.08, 6.0, 0.25) and 1.0 are the defaults"
@@ -91,7 +99,7 @@ class Goal:
     def bind(self, stage: "Stage") -> None:
         config = stage.config
         self._stage = stage
-        self._sets = np.array(  # whether the agent sets position, orientation, time
+        self.sets = np.array(
             (
                 config.control in ("free", "discrete"),
                 config.control != "time",
@@ -100,7 +108,7 @@ class Goal:
         )
         wanted = self.wanted
         most = np.array((wanted.away[1], wanted.angle_deg[1], wanted.seconds[1]))
-        if not (most * self._sets).any():
+        if not (most * self.sets).any():
             raise ValueError(
                 f"expected a control that can reach a goal of difficulty {self._difficulty!r}, got {config.control!r}: "
                 "pass control='free', or task_options={'difficulty': 'hard'}, whose goals lie in another moment"
@@ -116,26 +124,26 @@ class Goal:
         self._begin(moment.scene, here, drawn if moment.goal is None else moment.goal)
 
     def _begin(self, scene: "Scene", here: Target, goal: Target) -> None:
-        self._scene, self._goal, self._here = scene, goal, here
+        self.scene, self.goal, self.here = scene, goal, here
         self._picture = self._stage.picture(scene, goal.frame, anchor(self._stage, scene, goal.frame) @ goal.offset)
         self._left = self._parts_left()
         self._at_start = self._distance = self._as_distance(self._left)
         self._path_length, self._collisions, self._held = 0.0, 0, 0
-        self._success = False
+        self.success = False
 
     def step(self, moment: Moment) -> tuple[float, bool]:
-        there, self._here = self._here, self._target_at(moment)
-        motion = np.array((moment.moved, moment.turned_deg, abs(self._here.frame - there.frame) / moment.scene.fps))
+        there, self.here = self.here, self._target_at(moment)
+        motion = np.array((moment.moved, moment.turned_deg, abs(self.here.frame - there.frame) / moment.scene.fps))
         before, self._left = self._distance, self._parts_left()
         self._distance = self._as_distance(self._left)
         self._path_length += self._as_distance(motion)
         step_s = self._stage.frames / moment.scene.fps
-        at_goal = self._all_within(self._left, self._tolerance) and self._all_within(motion, STILL * step_s)
+        at_goal = self._all_within(self._left, self.tolerance) and self._all_within(motion, STILL * step_s)
         self._held = self._held + 1 if at_goal else 0
-        self._success = self._held * step_s >= self._hold_s - 1e-6
+        self.success = self._held * step_s >= self._hold_s - 1e-6
         self._collisions += moment.collided
-        reward = before - self._distance - STEP + SUCCESS * self._success
-        return reward - COLLISION * moment.collided - OUTSIDE * moment.outside, self._success
+        reward = before - self._distance - STEP + SUCCESS * self.success
+        return reward - COLLISION * moment.collided - OUTSIDE * moment.outside, self.success
 
     def observation(self) -> Mapping[str, NDArray[Any]]:
         return {"goal_rgb": self._picture.copy()}
@@ -144,8 +152,8 @@ class Goal:
         efficiency = self._at_start / max(self._path_length, self._at_start, 1e-12)
         away, angle, seconds = self._left
         return {
-            "success": float(self._success),
-            "spl": self._success * efficiency,
+            "success": float(self.success),
+            "spl": self.success * efficiency,
             "soft_spl": max(0.0, 1.0 - self._distance / max(self._at_start, 1e-12)) * efficiency,
             "distance_to_goal": self._distance,
             "away": float(away),
@@ -156,11 +164,11 @@ class Goal:
         }
 
     def to_go(self) -> NDArray[np.float64]:
-        here, goal, scene = self._here, self._goal, self._scene
+        here, goal, scene = self.here, self.goal, self.scene
         x, y, z = here.offset[:3, :3].T @ (goal.offset[:3, 3] - here.offset[:3, 3]) / scene.median_depth
         turn = ypr_deg(goal.offset[:3, :3]) - ypr_deg(here.offset[:3, :3])
         turn = (turn + 180.0) % 360.0 - 180.0
-        moves, turns, times = self._sets
+        moves, turns, times = self.sets
         seconds = (goal.frame - here.frame) / scene.fps
         return np.array((x * moves, -y * moves, z * moves, *(turn * turns), seconds * times))
 
@@ -189,22 +197,22 @@ class Goal:
 
     def snapshot(self) -> dict[str, Any]:
         return {
-            "goal_frame": self._goal.frame,
-            "goal_offset": self._goal.offset.copy(),
-            "frame": self._here.frame,
-            "offset": self._here.offset.copy(),
+            "goal_frame": self.goal.frame,
+            "goal_offset": self.goal.offset.copy(),
+            "frame": self.here.frame,
+            "offset": self.here.offset.copy(),
             "at_start": self._at_start,
             "path_length": self._path_length,
             "collisions": self._collisions,
             "held": self._held,
-            "success": self._success,
+            "success": self.success,
         }
 
     def restore(self, snapshot: Mapping[str, Any], scene: "Scene") -> None:
         here, goal = (Target(snapshot[f"{of}frame"], snapshot[f"{of}offset"].copy()) for of in ("", "goal_"))
         self._begin(scene, here, goal)
         self._at_start, self._path_length = snapshot["at_start"], snapshot["path_length"]
-        self._collisions, self._held, self._success = snapshot["collisions"], snapshot["held"], snapshot["success"]
+        self._collisions, self._held, self.success = snapshot["collisions"], snapshot["held"], snapshot["success"]
 
     def _target_at(self, moment: Moment) -> Target:
         """Where the camera is."""
@@ -212,21 +220,21 @@ class Goal:
 
     def _parts_left(self) -> NDArray[np.float64]:
         """Median depths, degrees and seconds to the goal, (3,)."""
-        here, goal = self._here, self._goal
-        away = np.linalg.norm(goal.offset[:3, 3] - here.offset[:3, 3]) / self._scene.median_depth
-        seconds = abs(goal.frame - here.frame) / self._scene.fps
+        here, goal = self.here, self.goal
+        away = np.linalg.norm(goal.offset[:3, 3] - here.offset[:3, 3]) / self.scene.median_depth
+        seconds = abs(goal.frame - here.frame) / self.scene.fps
         return np.array((away, angle_deg(here.offset[:3, :3], goal.offset[:3, :3]), seconds))
 
     def _as_distance(self, parts: NDArray[np.float64]) -> float:
-        return float(((parts / UNITS) * self._sets).sum())
+        return float(((parts / UNITS) * self.sets).sum())
 
     def _all_within(self, parts: NDArray[np.float64], most: NDArray[np.float64]) -> bool:
-        return bool(((parts <= most) | ~self._sets).all())
+        return bool(((parts <= most) | ~self.sets).all())
 
     def _within_reach(self, wanted: Range) -> Range:
         """The range without what the control cannot set."""
         none = (0.0, 0.0)
-        moves, turns, times = self._sets
+        moves, turns, times = self.sets
         return Range(
             wanted.angle_deg if turns else none, wanted.away if moves else none, wanted.seconds if times else none
         )
