@@ -78,7 +78,7 @@ class WorldConfig:
     """What the agent sets: camera and time, where to look, one of the named moves, or time alone; by default what the
     environment's id says, else camera and time."""
     time_control: bool = False
-    """Let rotation and discrete control set time too."""
+    """Let rotation and discrete control set time too, where the environment's id does not say so already."""
     mount: Literal["source", "world"] = "source"
     """Ride the recorded camera, or move in the first camera's frame."""
     size: tuple[int, int] = (48, 80)
@@ -99,6 +99,7 @@ class WorldConfig:
         own = own_world(self.env)
         chosen = {f.name: getattr(self, f.name) for f in fields(WorldConfig) if f.name not in ("env", "held_out")}
         chosen |= {name: own[name] for name in own if chosen[name] is None}
+        chosen["time_control"] |= own["time_control"]
         chosen["id"] = self.env
         chosen["size"] = list(self.size)
         chosen["video"] = [str(source) for source in self._part(self.video)] or None
@@ -123,7 +124,7 @@ class WorldConfig:
 
 
 def own_world(env: str) -> dict[str, Any]:
-    """What the environment of that id is about unless one is told: task, control and max_episode_steps.
+    """What the environment of that id is about unless one is told: task, control, time_control and max_episode_steps.
 
     Raises ValueError for an unknown id.
     """
@@ -135,6 +136,7 @@ def own_world(env: str) -> dict[str, Any]:
     return {
         "task": spec.kwargs.get("task", "explore"),
         "control": spec.kwargs.get("control", "free"),
+        "time_control": spec.kwargs.get("time_control", False),
         "max_episode_steps": TUNED.get(env, {}).get("max_episode_steps", spec.max_episode_steps),
     }
 

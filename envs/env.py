@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from inspatio_gym.envs.slot import Slot
 from inspatio_gym.envs.stage import Stage
+from inspatio_gym.envs.tasks import Task
 from inspatio_gym.envs.window import Window
 from inspatio_gym.threads import ahead
 from inspatio_gym.types import Arrays
@@ -95,6 +96,11 @@ class InSpatioEnv(gym.Env[Arrays, Any]):
     def action_names(self) -> tuple[str, ...]:
         """What each component of the action sets, or each move of discrete control does."""
         return self.stage.control.names
+
+    @property
+    def task(self) -> Task:
+        """What is asked of the agent."""
+        return self._slot.task
 
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
