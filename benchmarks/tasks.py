@@ -35,9 +35,10 @@ from inspatio_gym.agents.config import TrainConfig, evaluation_seeds
 from inspatio_gym.agents.episodes import Episodes, make_worlds, play
 from inspatio_gym.agents.evaluate import as_markdown, scripted
 from inspatio_gym.agents.log import read_progress
-from inspatio_gym.agents.policy import Trained, load_policy
+from inspatio_gym.agents.policy import POLICY_FILE, Trained, load_policy
 from inspatio_gym.agents.statistics import bootstrap_nested
 from inspatio_gym.agents.train import train
+from inspatio_gym.agents.zoo import put_in_zoo
 from inspatio_gym.doctor import machine
 from inspatio_gym.files import written_whole
 
@@ -79,6 +80,8 @@ class Config:
     """A page with the marks `<!-- results -->` and `<!-- end of results -->`, to write the results between."""
     picture: Path | None = None
     """Where the learning curves go."""
+    zoo: str | None = None
+    """Keep the policy of the seed with the best validation under this name in agents/zoo/."""
     seed: int | None = None
     """Train and evaluate this seed alone, in this process, and stop."""
 
@@ -109,6 +112,12 @@ def main(config: Config) -> None:
         fill(config.page, words)
     if config.picture:
         draw(config.picture, records, config)
+    if config.zoo:
+        best = max(records, key=lambda record: max(score for _, score in record["curve"]))
+        keep = ("env", "task", "algo", "seed", "steps", "minutes", "cores", "machine", "curve")
+        about = {name: best[name] for name in keep}
+        about |= {"scenes": [called(scene) for scene in best["scenes"]], "table": table([best["played"]["seen"]])}
+        put_in_zoo(config.zoo, config.folder / f"seed-{best['seed']}" / POLICY_FILE, about)
 
 
 def train_side_by_side(config: Config, seeds: list[int]) -> None:
@@ -166,6 +175,7 @@ def study(config: Config, seed: int) -> None:
     minutes = (time.monotonic() - begun) / 60
     policy, card = load_policy(run)
     record = {
+        "env": IDS[config.task],
         "task": config.task,
         "algo": config.algo,
         "scenes": config.scenes,
@@ -210,7 +220,7 @@ def in_words(records: list[dict[str, Any]], config: Config) -> str:
         f"each {min(seconds) / 60:.1f} to {max(seconds) / 60:.1f} minutes and "
         f"{min(r['steps'] for r in records):,} to {max(r['steps'] for r in records):,} steps on {first['cores']} cores; "
         f"{config.episodes} episodes of at most {first['world']['max_episode_steps']} steps for each training, from start "
-        f"states that no training uses. {first['machine']}."
+        f"states that no training uses. {first['machine']}"
     ]
     for name in first["played"]:
         where = "the scenes of the training" if name == "seen" else f"{called(name)}, which no training has seen"
