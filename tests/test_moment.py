@@ -194,7 +194,11 @@ def test_discrete_moves_can_reach_what_is_asked_for(box):
 
 @pytest.mark.parametrize(
     "control",
-    [{"control": "time"}, {"control": "free"}, *({"control": c, "time_control": True} for c in ("rotation", "discrete"))],
+    [
+        {"control": "time"},
+        {"control": "free"},
+        *({"control": c, "time_control": True} for c in ("rotation", "discrete")),
+    ],
     ids=lambda control: control["control"],
 )
 def test_gymnasium_and_sb3_find_nothing_to_complain_of(box, control):

@@ -1,7 +1,7 @@
 """Domain randomisation: every episode looks a little different, so that a policy does not learn one world's pixels by heart.
 
-    env = Randomized(gym.make("InSpatio-v0", scene="room"), Light(), Noise(), Latency(2), Dropped(0.1))
-    envs = RandomizedVector(gym.make_vec(...), Light(brightness=0.3))
+    env = Randomized(gym.make("InSpatio-v0", scene="room"), [Light(), Noise(), Latency(2), Dropped(0.1)])
+    envs = RandomizedVector(gym.make_vec(...), [Light(brightness=0.3)])
 
 effects      what is done to an observation: Light, Noise, Latency, Dropped
 randomized   the wrappers that do it: `Randomized` for one world, `RandomizedVector` for a batch of them

@@ -11,6 +11,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
@@ -39,11 +40,12 @@ class _Eye:
         return observation
 
 
-class Randomized(gym.Wrapper[Arrays, Any, Arrays, Any]):
+class Randomized(gym.Wrapper[Arrays, Any, Arrays, Any], RecordConstructorArgs):
     """One world seen through effects; see the package's docstring."""
 
-    def __init__(self, env: gym.Env[Arrays, Any], *effects: Effect):
-        super().__init__(env)
+    def __init__(self, env: gym.Env[Arrays, Any], effects: Sequence[Effect]):
+        RecordConstructorArgs.__init__(self, effects=effects)
+        gym.Wrapper.__init__(self, env)
         self._eye = _Eye(effects)
         self._seeded = False
 
@@ -64,7 +66,7 @@ class Randomized(gym.Wrapper[Arrays, Any, Arrays, Any]):
 class RandomizedVector(VectorWrapper):
     """A batch of worlds seen through effects, in any autoreset mode; `step_slots` is the batch's own, without them."""
 
-    def __init__(self, envs: VectorEnv, *effects: Effect):
+    def __init__(self, envs: VectorEnv, effects: Sequence[Effect]):
         super().__init__(envs)
         self._eyes = [_Eye(effects) for _ in range(envs.num_envs)]
         self._seen: Arrays | None = None
