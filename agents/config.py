@@ -30,6 +30,7 @@ TRAINING_SEEDS = range(0, 1_000_000_000)
 VALIDATION_SEEDS = range(1_000_000_000, 2_000_000_000)  # during the training, to pick the best policy
 EVALUATION_SEEDS = range(2_000_000_000, 3_000_000_000)
 STEPS = 200_000  # of a training that is not told
+CURRICULA = {"goal-curriculum": "goal"}  # a task to be trained on -> the one that it leads to
 
 # The least that a training can go by.
 LEAST = {
@@ -121,6 +122,11 @@ class WorldConfig:
                 f"expected one or more of {len(sources)} videos or scenes on either side, got none: {way_out}"
             )
         return part
+
+
+def judged(world: dict[str, Any]) -> dict[str, Any]:
+    """The world in which a policy that is trained in `world` is judged: with a curriculum's last task in its place."""
+    return {**world, "task": CURRICULA.get(world["task"], world["task"])}
 
 
 def own_world(env: str) -> dict[str, Any]:

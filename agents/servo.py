@@ -3,7 +3,7 @@
 Turning shows as a shift of the whole picture, which phase correlation measures (Kuglin & Hines 1975); a shift of s
 widths is about s FIELD_DEG degrees. What a shift does not show, time and translation, is climbed greedily: go one way
 while the difference between the pictures falls; once it rises, turn round and go half as far; once the steps are too
-small to matter, go on with the next component.
+small to matter, go on with the next component, and in the end rest.
 
     difference = mean |rgb - goal_rgb|, both in grey, ROWS high, the contrast evened out, rgb shifted onto goal_rgb
 
@@ -26,6 +26,7 @@ ROWS = 24  # pixels of height of the pictures that are compared
 FIELD_DEG = 60.0  # of view, taken for granted
 CLIMBED = ("time", "forward", "right", "up")
 SMALLEST = 0.1  # of a full action; below, the next component has its turn
+ROUNDS = 2  # turns of each
 RISE = 1.02  # the difference must grow by this factor to count: the same view differs a little from moment to moment
 LOOK = 0.1  # least of phase correlation's response for a shift to be believed
 
@@ -68,21 +69,20 @@ class Servo:
 
 
 class _Climb:
-    """Greedy descent of one number along `count` components in turn."""
+    """Greedy descent along `count` components in turn, each of them `ROUNDS` times, and then rest."""
 
     def __init__(self, count: int):
-        self.count, self.component = count, 0
-        self.step, self.last = 1.0, np.inf
+        self._turns, self._count = ROUNDS * count, count
+        self._step, self._last = 1.0, np.inf
 
-    def go(self, difference: float) -> tuple[int, float]:
-        """Which component to move, and by how much of a full action."""
-        if difference > RISE * self.last:
-            self.step *= -0.5
-            if abs(self.step) < SMALLEST:
-                self.component, self.step = (self.component + 1) % self.count, 0.5
-        self.last = difference
-        still = self.count == 1 and abs(self.step) < SMALLEST
-        return self.component, 0.0 if still else self.step
+    def go(self, apart: float) -> tuple[int, float]:
+        """Which component to move, and by how much of a full action, now that the pictures differ by so much."""
+        if apart > RISE * self._last:
+            self._step *= -0.5
+            if abs(self._step) < SMALLEST:
+                self._turns, self._step = self._turns - 1, 0.5
+        self._last = apart
+        return -self._turns % self._count, self._step if self._turns > 0 else 0.0
 
 
 def difference(here: NDArray[np.float32], there: NDArray[np.float32], shift: tuple[float, float]) -> float:

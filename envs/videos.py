@@ -76,7 +76,7 @@ def place_of(source: Source) -> float:
     if isinstance(source, Scene) or source in sample_names() or Path(source).is_dir():
         digest = load_scene(source).digest
     else:
-        file = Path(source)
+        file = Path(source).expanduser()
         status = file.stat()
         digest = _hash_of(file, status.st_size, status.st_mtime_ns)
     return int(digest[:13], 16) / 16**13  # as many digits as a float keeps
@@ -88,5 +88,5 @@ def _hash_of(file: Path, size: int, changed: int) -> str:
 
 
 def _is_folder_of_videos(source: str | Path) -> bool:
-    folder = Path(source)
+    folder = Path(source).expanduser()
     return source not in sample_names() and folder.is_dir() and not (folder / "scene.json").is_file()

@@ -157,7 +157,7 @@ def test_moments_that_look_alike_are_never_asked_for(tmp_path: Path):
     for seed in range(20):
         env.reset(seed=seed)
         assert findable(scene)[env.unwrapped.snapshot()["task"]["goal"]]
-    with pytest.raises(ValueError, match="at a moment that looks like no other, got 0.5"):
+    with pytest.raises(ValueError, match=r"at a moment that looks like no other, got 0.5"):
         env.reset(options={"time": 2.0, "goal": 0.5})
 
 
