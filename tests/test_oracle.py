@@ -11,7 +11,7 @@ from inspatio_gym.agents.config import WorldConfig
 from inspatio_gym.agents.episodes import make_worlds, play
 from inspatio_gym.agents.evaluate import compare, scripted
 from inspatio_gym.agents.oracle import Oracle, nearest_action, reach_of
-from inspatio_gym.agents.servo import Servo, grey, difference
+from inspatio_gym.agents.servo import Servo, difference, grey
 from inspatio_gym.envs.actions import make_control
 from inspatio_gym.scenes import Scene
 
