@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import gymnasium as gym
 import numpy as np
@@ -264,7 +264,7 @@ def find_scenes(config: EnvConfig) -> list[Scene]:
 
         scenes = [
             anchor(video, estimator=config.estimator, progress=sys.stderr.isatty(), **config.anchor_options)
-            for video in expand(config.video or ())
+            for video in cast(list[str | Path], expand(config.video or ()))
         ]
     if not scenes:
         raise ValueError("expected at least one video or scene, got an empty list: pass scene='room', say")

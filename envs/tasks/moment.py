@@ -172,7 +172,7 @@ def findable(scene: "Scene") -> NDArray[np.bool_]:
         thumbnail[:] = cv2.resize(grey, (cols, rows), interpolation=cv2.INTER_AREA).ravel()
     frames = np.arange(scene.num_frames)
     found = np.empty(scene.num_frames, np.bool_)
-    for frame in frames:
+    for frame in range(scene.num_frames):
         away = np.abs(frames - frame) > TOLERANCE * scene.fps
         found[frame] = (np.abs(thumbnails[away] - thumbnails[frame]).mean(1) >= ALIKE).all()
     return found

@@ -78,7 +78,7 @@ class RandomizedVector(VectorWrapper):
         observations, infos = self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]
         given = seed if isinstance(seed, Sequence) else [seed] * self.num_envs
         begun = _begun(infos, self.num_envs)
-        for k in np.flatnonzero(begun):
+        for k in map(int, np.flatnonzero(begun)):
             if given[k] is not None or self._seen is None:
                 self._eyes[k].seed(self.unwrapped.np_random_seed[k])  # type: ignore[index]
         return self._look(observations, infos, begun, going=np.zeros_like(begun)), infos
