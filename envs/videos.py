@@ -15,14 +15,8 @@ from typing import NamedTuple
 
 from inspatio_gym.scenes import Scene, load_scene, sample_names
 from inspatio_gym.scenes.cache import hash_of
+from inspatio_gym.scenes.folder import videos_in
 
-# fmt: off
-VIDEOS = frozenset((
-    ".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv",
-    ".ts", ".vob", ".webm", ".wmv", ".y4m",
-))
-# fmt: on
-"""Endings of the files that a folder of videos is taken to mean."""
 HELD_OUT = 0.2
 
 Source = str | Path | Scene
@@ -58,16 +52,8 @@ def expand(sources: Source | Sequence[Source]) -> list[Source]:
     for source in [sources] if isinstance(sources, str | Path | Scene) else sources:
         if isinstance(source, Scene) or not _is_folder_of_videos(source):
             found.append(source)
-            continue
-        videos = sorted(
-            file for file in Path(source).iterdir() if file.suffix.lower() in VIDEOS and file.name[0] != "."
-        )
-        if not videos:
-            raise ValueError(
-                f"expected a folder with videos, got {str(source)!r}, in which no file ends in one of "
-                f"{', '.join(sorted(VIDEOS))}: a scene's folder goes to scene="
-            )
-        found += videos
+        else:
+            found += videos_in(Path(source).expanduser())
     return found
 
 

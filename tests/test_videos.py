@@ -36,7 +36,7 @@ def test_a_folder_stands_for_its_videos_by_name(folder: Path):
     assert names(expand([folder / "03.mp4", folder]))[:2] == ["03.mp4", "00.mp4"]
     empty = folder / "empty"
     empty.mkdir()
-    with pytest.raises(ValueError, match="expected a folder with videos"):
+    with pytest.raises(ValueError, match="expected videos in the folder"):
         expand(empty)
 
 
