@@ -176,6 +176,9 @@ class TrainConfig(WorldConfig):
     """Stop after this many minutes even if steps remain; what falls with the steps then falls with the time."""
     num_envs: int = 16
     """Worlds that are stepped together."""
+    randomize: bool = False
+    """Let light, noise, delay and dropped frames of the camera differ from episode to episode (`inspatio_gym.envs.wrappers`);
+    the worlds of the validations stay as they are."""
     engine: Engine = "inprocess"
     """Where they are: in this process, or in the actors of a Ray (the one at RAY_ADDRESS, else a local one). What is learned
     is the same."""

@@ -26,6 +26,7 @@ from inspatio_gym.agents.log import RunLog
 from inspatio_gym.agents.policy import Card
 from inspatio_gym.agents.watch import Budget, Watch
 from inspatio_gym.envs.sb3 import to_sb3
+from inspatio_gym.envs.wrappers import Dropped, Latency, Light, Noise, RandomizedVector
 from inspatio_gym.extras import extra
 from inspatio_gym.files import written_whole
 from inspatio_gym.scenes import sample_names
@@ -92,6 +93,11 @@ def train(config: TrainConfig) -> Path:
 
 def make_training_worlds(config: TrainConfig) -> VectorEnv:
     """The worlds to train in, by the engine that `config` names. Raises MissingExtra for one that is not installed."""
+    envs = _worlds_of(config)
+    return RandomizedVector(envs, [Light(), Noise(), Latency(), Dropped()]) if config.randomize else envs
+
+
+def _worlds_of(config: TrainConfig) -> VectorEnv:
     world = config.world()
     if config.engine == "inprocess":
         return make_worlds(world, config.num_envs)
