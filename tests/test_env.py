@@ -512,7 +512,7 @@ def test_human_mode_without_pygame_names_the_extra(box, monkeypatch):
         ({"scene": []}, "got an empty list"),
         ({"scene": "nowhere"}, "got 'nowhere'"),
         ({"model": "crystal ball"}, "got 'crystal ball'"),
-        ({"task": "idle"}, r"expected a task out of \['explore'\], got 'idle'"),
+        ({"task": "idle"}, r"expected a task out of .*'explore'.*, got 'idle'"),
         ({"control": "mind"}, "got 'mind'"),
         ({"mount": "drone"}, "got 'drone'"),
         ({"ends": "stop"}, "got 'stop'"),
