@@ -21,6 +21,9 @@ to train        train         one run, from its folder to its end or to `--resum
 to compare      evaluate      all agents from the same start states: table, verdict, intervals
                 episodes      whole episodes from chosen start states
                 baselines     agents that were never trained
+                oracle        one that is told the way
+                servo         one that compares what it sees with a picture of its goal
+                zoo           small trained policies that come with the package
                 statistics    bootstrap intervals
 to show         demo          the whole path in one command
                 film          agents side by side

@@ -118,3 +118,17 @@ def recipe_from_json(algo: str, values: dict[str, Any]) -> Recipe:
         name: tuple(value) if isinstance(value, list) else value for name, value in values["network"].items()
     }
     return RECIPES[algo](**{**values, "network": Network(**network)})
+
+
+# What a training by `inspatio-gym train --env ID` goes by unless told: arguments of `TrainConfig`, one entry for each
+# environment that the general numbers above do not serve best.
+TUNED: dict[str, dict[str, Any]] = {
+    "InSpatioMoment-v0": {
+        # The way across a clip takes 7 to 20 steps, and the pause two.
+        "max_episode_steps": 40,
+        "num_envs": 32,
+        "steps": 1_000_000,
+        "minutes": 8.0,
+        "ppo": PPORecipe(n_steps=32, batch_size=256, gamma=0.95, log_std_init=-1.0),
+    },
+}

@@ -20,7 +20,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from inspatio_gym.agents.algorithms import make_algorithm
 from inspatio_gym.agents.checkpoint import last_checkpoint, load_checkpoint
-from inspatio_gym.agents.config import STEPS, TRAINING_SEEDS, TrainConfig
+from inspatio_gym.agents.config import STEPS, TRAINING_SEEDS, TrainConfig, judged
 from inspatio_gym.agents.episodes import make_worlds
 from inspatio_gym.agents.log import RunLog
 from inspatio_gym.agents.policy import Card
@@ -46,7 +46,7 @@ def train(config: TrainConfig) -> Path:
     """
     config = open_run(config)
     assert config.steps is not None
-    world = config.world()
+    world = judged(config.world())
     with ExitStack() as stack:
         envs = make_training_worlds(config)
         worlds = stack.enter_context(closing(VecMonitor(to_sb3(envs))))

@@ -45,9 +45,7 @@ INFO = {
     "scene",
     "to_go",
 }  # no metric's name
-# An episode starts this far from the mount at most; every refused start is tried again nearer to it, at last on it.
-JITTER = (0.03, 0.03, 0.03, 5.0, 3.0, 0.0)  # right, down, forward in median depths; yaw, pitch, roll in degrees
-JITTER_TRIES = 4
+JITTER_TRIES = 4  # a start that is refused is tried again nearer to the mount, at last on it
 PATIENCE = 2  # steps in a row that end outside the corridor truncate: one may be a slip, and the way back is open
 
 
@@ -97,7 +95,7 @@ class Slot:
             raise ValueError(f"expected reset options out of {list(OPTIONS)}, got {unknown}")
         # Everything is drawn whatever the options say, so that an option changes nothing else.
         pick, when = int(rng.integers(len(self.stage.scenes))), rng.random()
-        key, jitter = int(rng.integers(2**64, dtype=np.uint64)), rng.uniform(-1, 1, 6) * JITTER
+        key, jitter = int(rng.integers(2**64, dtype=np.uint64)), rng.uniform(-1, 1, 6) * self.stage.jitter
         scene = self.stage.choose_scene(options["scene"]) if "scene" in options else self.stage.scenes[pick]
         place = self.stage.place(scene)
         clock, rig = self._at_rest(place)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import gymnasium as gym
 import numpy as np
@@ -21,6 +21,7 @@ from inspatio_gym.envs.actions import make_control
 from inspatio_gym.envs.sight import Sight, Survey, look
 from inspatio_gym.envs.spaces import Resizer, check_size, empty_observation, observation_space
 from inspatio_gym.envs.tasks import Bound, Task, task_factory, task_name
+from inspatio_gym.envs.videos import expand
 from inspatio_gym.recycling import Recycler
 from inspatio_gym.scenes import Scene, load_scene
 from inspatio_gym.types import Arrays, Pose, Poses, Rgb, Size
@@ -38,7 +39,8 @@ class EnvConfig:
     """The keyword arguments of the environment; every one but `video` or `scene` may be left out."""
 
     video: str | Path | Sequence[str | Path] | None = None
-    """A video file, or several of which every episode draws one; anchored on first use, then read from the cache."""
+    """A video file, a folder of videos, or several of either; every episode draws one video. Anchored on first use, then read
+    from the cache."""
     scene: str | Path | Scene | Sequence[str | Path | Scene] | None = None
     """A bundled scene ("room", "street"), a scene folder, a Scene, or several of these."""
     model: str | WorldModel = "auto"
@@ -69,6 +71,9 @@ class EnvConfig:
     """What time does at the ends of the clip: "bounce", "clamp", "loop" (a cut), or "end" (truncates the episode)."""
     rig: RigConfig | None = None
     """Speeds and limits of the camera; None is `RigConfig()`."""
+    jitter: tuple[float, float, float, float, float, float] = (0.03, 0.03, 0.03, 5.0, 3.0, 0.0)
+    """How far from the mount an episode may begin, either way: right, down, forward in median depths; yaw, pitch, roll in
+    degrees. A start outside the corridor is drawn nearer."""
     min_coverage: float = 0.5
     """The corridor: the share of the view in which the frame shown must have measured a surface (before the model fills in
     from others, so not `info["coverage"]`); two steps outside truncate."""
@@ -107,6 +112,7 @@ class Stage:
         self._painter: WarpModel | None = None  # made when something is to be drawn
         self.frames = check_frames(config.frames_per_step, self.model)
         self.rig = config.rig or RigConfig()
+        self.jitter = check_jitter(config.jitter)
         self.rides = config.mount == "source"
         self.at_first_camera = np.broadcast_to(np.eye(4), (self.frames, 4, 4))
         self.observation_space = observation_space(
@@ -256,14 +262,27 @@ def find_scenes(config: EnvConfig) -> list[Scene]:
     else:
         from inspatio_gym.scenes import anchor  # brings the geometry estimators with it
 
-        videos = [config.video] if isinstance(config.video, str | Path) else list(config.video or ())
         scenes = [
             anchor(video, estimator=config.estimator, progress=sys.stderr.isatty(), **config.anchor_options)
-            for video in videos
+            for video in cast(list[str | Path], expand(config.video or ()))
         ]
     if not scenes:
         raise ValueError("expected at least one video or scene, got an empty list: pass scene='room', say")
     return scenes
+
+
+def check_jitter(jitter: object) -> NDArray[np.float64]:
+    """`jitter` as six numbers. Raises ValueError for others."""
+    try:
+        array = np.asarray(jitter, np.float64)
+    except (TypeError, ValueError):
+        array = np.empty(0)
+    if array.shape != (6,) or not (np.isfinite(array) & (array >= 0)).all():
+        raise ValueError(
+            f"expected jitter as six numbers of 0 or more (right, down, forward; yaw, pitch, roll), got {jitter!r}: pass "
+            "(0, 0, 0, 0, 0, 0) to begin on the mount"
+        )
+    return array
 
 
 def check_frames(frames: object, model: WorldModel) -> int:

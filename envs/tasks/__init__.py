@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 TASKS = {
     "explore": "inspatio_gym.envs.tasks.explore:Explore",
+    "moment": "inspatio_gym.envs.tasks.moment:FindMoment",
     "goal": "inspatio_gym.envs.tasks.goal:Goal",
     "goal-curriculum": "inspatio_gym.envs.tasks.curriculum:GoalCurriculum",
 }
