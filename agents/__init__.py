@@ -9,6 +9,7 @@ to be told      config        what each command can be told; which seeds are for
 to train        train         one run, from its folder to its end or to `--resume`
                 algorithms    SB3's algorithms, made from recipes
                 features      what looks at an observation
+                matching      ... and compares it with the picture of a goal
                 actor_critic  the same, with actor and critic, in plain torch: for trainers other than SB3
                 rllib         ... as RLlib wants it
                 torchrl       ... as TorchRL wants it

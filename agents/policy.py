@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from inspatio_gym.agents.devices import find_device
 from inspatio_gym.agents.features import RgbdFeatures
+from inspatio_gym.agents.matching import MatchingFeatures
 from inspatio_gym.agents.recipes import PPORecipe, Recipe, RecurrentPPORecipe, recipe_from_json
 from inspatio_gym.agents.spaces import space_from_json, space_to_json
 from inspatio_gym.agents.zoo import PREFIX, zoo_file
@@ -88,7 +89,7 @@ def policy_arguments(recipe: Recipe) -> dict[str, Any]:
     """SB3's `policy_kwargs` for a recipe."""
     network = recipe.network
     arguments: dict[str, Any] = {
-        "features_extractor_class": RgbdFeatures,
+        "features_extractor_class": MatchingFeatures if network.matching else RgbdFeatures,
         "features_extractor_kwargs": {"network": network},
         "net_arch": list(network.hidden),
     }

@@ -18,6 +18,9 @@ class Network:
     costs half of overlapping windows on a CPU."""
     channels: tuple[int, ...] = (32, 32)
     """Channels of the layers: the first sees patches, each further one halves the grid."""
+    matching: int = 0
+    """Channels of the features by which the picture and the goal's are compared, see `inspatio_gym.agents.matching`; 0 stacks
+    all images."""
     image_features: int = 128
     """Features of the image, colour and depth together."""
     state_features: int = 64

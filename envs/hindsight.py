@@ -47,7 +47,7 @@ class HindsightGoals(gym.Wrapper[Arrays, Any, Arrays, Any], RecordConstructorArg
         spaces["observation"] = _joined(pose.low, time.low, pose.high, time.high)
         for key in ("achieved_goal", "desired_goal"):
             spaces[key] = _joined(pose.low, [0.0], pose.high, [longest])
-        self.observation_space = gym.spaces.Dict(spaces)
+        self.observation_space = gym.spaces.Dict(spaces)  # type: ignore[assignment]
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Arrays, dict[str, Any]]:
         observation, info = self.env.reset(seed=seed, options=options)

@@ -65,7 +65,7 @@ class Range:
             )
             for name in ("angle_deg", "away", "seconds")
         }
-        return Range(**between)  # type: ignore[arg-type]
+        return Range(**between)
 
 
 def anchor(stage: "Stage", scene: "Scene", frame: int) -> Pose:
