@@ -1,21 +1,13 @@
-"""From an observation to features: what the pictures show through a small convolutional net, pose and time beside it.
+"""From an observation to features: colour and depth through a small convolutional net, pose and time beside it.
 
     rgb    (B, 3, H, W) 0..1     --+
-    depth  (B, H, W, 1) 0..10      +-> patches (B, c, h, w), strided convolutions -> (B, image_features)  --+
-    other images of the same size --+                                                                        +-> concat
-    pose (B, 7), time (B, 2), ...  ----> concat -> one layer              -> (B, state_features)  -----------+
+    depth  (B, H, W, 1) 0..10      +-> stack (B, C, H, W) -> patches, strided convolutions -> (B, image_features)  --+
+    other images of the same size --+                                                                                +-> concat
+    pose (B, 7), time (B, 2), ...  ----> concat -> one layer                              -> (B, state_features)  --+
 
 SB3 hands over uint8 images channels first and divided by 255 (it wraps such environments in `VecTransposeImage`); a
 float image like the depth keeps its channels last and its values. Depth enters as 1 / (1 + depth): near things large,
 the median depth 1/2, everything beyond the clip at 10 about 0.1.
-
-A picture of the goal is matched with what is seen, because where things must go tells more than either picture alone, and
-is the same in every scene. Every patch of what is seen looks for its like among all patches of the goal:
-
-    p[i, j] = softmax over j of SHARPNESS cos(e(seen i), e(goal j))       e: 16 learned features of a patch
-    flow[i] = sum over j of p[i, j] (place of j) - (place of i)           2 channels; and max over j of p[i, j], 1 channel
-
-Ref: Xu et al. 2022, "GMFlow: Learning Optical Flow via Global Matching".
 """
 
 import gymnasium as gym
@@ -28,10 +20,6 @@ with extra("agents"):
     import torch
     from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
     from torch import Tensor, nn
-
-SEEN, GOAL = "rgb", "goal_rgb"
-MATCHED = 16  # features of a patch that is matched
-SHARPNESS = 20.0
 
 
 class RgbdFeatures(BaseFeaturesExtractor):
@@ -48,20 +36,17 @@ class RgbdFeatures(BaseFeaturesExtractor):
         sizes = {_size(spaces[key].shape, first) for key, first in self.images.items()}  # type: ignore[arg-type]
         if len(sizes) != 1:
             raise ValueError(f"expected images of one size in the observation, got {sizes or 'none'} in {spaces}")
-        self.compares = {SEEN, GOAL} <= set(self.images)
         with torch.no_grad():
             blank = {key: torch.zeros(1, *(space.shape or ())) for key, space in spaces.items()}
-            first = network.channels[0]
-            self.patches = nn.Conv2d(self.stack(blank).shape[1], first, network.patch, network.patch)
-            if self.compares:
-                self.eye = nn.Conv2d(3, MATCHED, network.patch, network.patch)
-            layers: list[nn.Module] = [nn.ReLU()]
-            before = self.look(blank).shape[1]
-            for after in network.channels[1:]:
+            channels = self.stack(blank).shape[1]
+            layers: list[nn.Module] = [
+                nn.Conv2d(channels, network.channels[0], network.patch, network.patch),
+                nn.ReLU(),
+            ]
+            for before, after in zip(network.channels, network.channels[1:], strict=False):
                 layers += [nn.Conv2d(before, after, 3, 2, 1), nn.ReLU()]
-                before = after
             self.convolutions = nn.Sequential(*layers, nn.Flatten())
-            flat = self.convolutions(self.look(blank)).shape[1]
+            flat = self.convolutions(self.stack(blank)).shape[1]
         self.image_head = nn.Sequential(nn.Linear(flat, network.image_features), nn.ReLU())
         numbers = sum(int(np.prod(spaces[key].shape or ())) for key in self.states)
         self.state_head = nn.Sequential(nn.Linear(numbers, network.state_features), nn.ReLU())
@@ -74,28 +59,10 @@ class RgbdFeatures(BaseFeaturesExtractor):
             planes.append(1.0 / (1.0 + image) if key == "depth" else image)
         return torch.cat(planes, 1)
 
-    def look(self, observations: dict[str, Tensor]) -> Tensor:
-        """What the first layer makes of a batch, (B, c, h, w): patches of all images, and where the goal has its like."""
-        seen = self.patches(self.stack(observations))
-        if not self.compares:
-            return seen
-        return torch.cat([seen, flow(self.eye(observations[SEEN] - 0.5), self.eye(observations[GOAL] - 0.5))], 1)
-
     def forward(self, observations: dict[str, Tensor]) -> Tensor:
-        image = self.image_head(self.convolutions(self.look(observations)))
+        image = self.image_head(self.convolutions(self.stack(observations)))
         state = torch.cat([observations[key].flatten(1) for key in self.states], 1)
         return torch.cat([image, self.state_head(state)], 1)
-
-
-def flow(here: Tensor, there: Tensor) -> Tensor:
-    """Where each place of a grid (B, c, h, w) has its like in another: right, down (in half grids), how surely, (B, 3, h, w)."""
-    height, width = here.shape[2:]
-    rows, cols = torch.linspace(-1, 1, height), torch.linspace(-1, 1, width)
-    places = torch.stack([cols.repeat(height), rows.repeat_interleave(width)], 1).to(here)
-    here, there = (nn.functional.normalize(grid.flatten(2), dim=1) for grid in (here, there))
-    likely = torch.softmax(SHARPNESS * here.transpose(1, 2) @ there, 2)
-    moved = likely @ places - places
-    return torch.cat([moved, likely.amax(2, keepdim=True)], 2).transpose(1, 2).unflatten(2, (height, width))
 
 
 def _is_channels_first(space: gym.Space) -> bool:
