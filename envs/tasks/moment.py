@@ -10,10 +10,10 @@ A step is *held* if it ends within TOLERANCE of the goal's moment and moved time
 row find it, and end the episode. The progress of a whole episode adds up to 1 - e / e0, at most 1, however time ran to
 and fro, so there is nothing to earn by swinging about the goal, by passing it again and again, or by waiting anywhere.
 
-Two moments that look alike cannot be told apart by a picture: a frame that differs by less than ALIKE grey levels (mean
-absolute difference, grey, THUMBNAIL pixels) from a frame farther off than TOLERANCE is never asked for, and a clip in
-which that leaves nothing, a still one, is refused. Discrete moves reach every k-th frame alone; then only moments within
-TOLERANCE of those are asked for.
+Two moments that look alike cannot be told apart by a picture. Two frames, in grey at THUMBNAIL pixels, look alike if less
+than CHANGED of their pixels differ by ALIKE grey levels or more; a frame that looks like one farther off than TOLERANCE is
+never asked for, and a clip in which that leaves nothing, a still one, is refused. Discrete moves reach every k-th frame
+alone; then only moments within TOLERANCE of those are asked for.
 
 The id InSpatioMoment-v0 lets time stand still at the ends of the clip (`ends="clamp"`): where it bounces, which way an
 action moves time depends on how often it has bounced.
@@ -43,7 +43,8 @@ GAP = 0.5  # seconds between the start and the goal, or a third of a shorter cli
 SUCCESS = 1.0
 STEP = 0.01
 SEEK = 0.02
-ALIKE = 2.0  # grey levels of 255
+ALIKE = 4.0  # grey levels of 255, which noise does not reach on average over a thumbnail's pixel
+CHANGED = 0.01  # of a thumbnail
 THUMBNAIL = (24, 40)  # rows, columns
 ROUNDING = 1e-9  # seconds: a distance of exactly the tolerance is within it
 
@@ -174,5 +175,5 @@ def findable(scene: "Scene") -> NDArray[np.bool_]:
     found = np.empty(scene.num_frames, np.bool_)
     for frame in range(scene.num_frames):
         away = np.abs(frames - frame) > TOLERANCE * scene.fps
-        found[frame] = (np.abs(thumbnails[away] - thumbnails[frame]).mean(1) >= ALIKE).all()
+        found[frame] = ((np.abs(thumbnails[away] - thumbnails[frame]) >= ALIKE).mean(1) >= CHANGED).all()
     return found
