@@ -10,7 +10,8 @@ What each leaves, in runs/tasks/<task>-<scenes>/:
     seed-0.json     how long it took and where, the learning curve, every episode of the evaluation
 
 A seed whose JSON is there is not trained again, so that a study that was stopped goes on. Then the results are printed,
-in Markdown, and with --page written between the two marks of that page; the picture has the learning curves. Scores are
+in Markdown, and with --page written into that page, between the marks `<!-- results moment-room -->` (the study's folder)
+and `<!-- end of results -->`; the picture has the learning curves. Scores are
 means over the seeds with 95% intervals (bootstrap over trainings, and over the episodes of each).
 """
 
@@ -48,7 +49,7 @@ IDS = {
     "driving": "InSpatioDriving-v0",
     "moment": "InSpatioMoment-v0",
 }
-MARKS = ("<!-- results -->", "<!-- end of results -->")
+MARKS = ("<!-- results {} -->", "<!-- end of results -->")  # of a study
 WORLDS = 25  # of an evaluation, together
 
 
@@ -77,7 +78,7 @@ class Config:
     out: Path = Path("runs/tasks")
     """Folder for what the trainings leave."""
     page: Path | None = None
-    """A page with the marks `<!-- results -->` and `<!-- end of results -->`, to write the results between."""
+    """A page with marks for this study, to write the results between."""
     picture: Path | None = None
     """Where the learning curves go."""
     zoo: str | None = None
@@ -109,7 +110,7 @@ def main(config: Config) -> None:
     words = in_words(records, config)
     print(words)
     if config.page:
-        fill(config.page, words)
+        fill(config.page, config.folder.name, words)
     if config.picture:
         draw(config.picture, records, config)
     if config.zoo:
@@ -250,13 +251,15 @@ def table(played: list[dict[str, Any]]) -> list[list[str]]:
     return lines
 
 
-def fill(page: Path, words: str) -> None:
-    """Write `words` between the marks of a page. Raises ValueError for a page without them."""
+def fill(page: Path, study: str, words: str) -> None:
+    """Write `words` between a study's marks on a page. Raises ValueError for a page without them."""
     text = page.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(MARKS[0])
+    before, begin, rest = text.partition(MARKS[0].format(study))
     _, end, after = rest.partition(MARKS[1])
     if not (begin and end):
-        raise ValueError(f"expected the marks {MARKS[0]} and {MARKS[1]} in {page}: put them where the results belong")
+        raise ValueError(
+            f"expected {MARKS[0].format(study)} and {MARKS[1]} in {page}: put them where the results belong"
+        )
     with written_whole(page) as partial:
         partial.write_text(f"{before}{begin}\n{words}\n{end}{after}", encoding="utf-8")
 
