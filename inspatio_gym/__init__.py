@@ -25,7 +25,7 @@ if _project.is_file() and 'name = "inspatio-gym"' in _project.read_text(encoding
 # By id, what it gives the environment by default.
 _IDS: dict[str, dict[str, object]] = {
     "InSpatio-v0": {},
-    "InSpatioGoal-v0": {"task": "goal", "time_control": True},
+    "InSpatioGoal-v0": {"task": "goal", "time_control": True, "ends": "clamp"},
     "InSpatioMoment-v0": {"task": "moment", "control": "time", "ends": "clamp"},
 }
 for _id, _defaults in _IDS.items():
