@@ -131,7 +131,7 @@ TUNED: dict[str, dict[str, Any]] = {
         "max_episode_steps": 40,
         "num_envs": 32,
         "steps": 1_000_000,
-        "minutes": 8.0,
+        "minutes": 4.0,
         "ppo": PPORecipe(n_steps=32, batch_size=256, gamma=0.95, log_std_init=-1.0),
     },
 }

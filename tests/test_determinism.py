@@ -16,7 +16,7 @@ from inspatio_gym.fake import FakeWorld
 from inspatio_gym.scenes import Scene
 
 SIZE = (48, 80)
-TASKS = ("explore", "goal", "goal-curriculum")
+TASKS = ("explore", "goal", "goal-curriculum", "moment")
 
 
 @pytest.fixture(scope="module")

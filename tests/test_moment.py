@@ -53,7 +53,7 @@ def test_the_tolerance_has_an_edge(box):
     assert TOLERANCE * 24 == 3
     for short, found in ((3, True), (4, False)):
         rewards, ended, info = play(make(box), [12, 12 - short, 0, 0], time=0.0, goal=1.0)
-        assert ended[-1] == found
+        assert ended == [False] * 3 + [True]
         assert info["success"] == found
         assert info["temporal_error"] == pytest.approx(short / 24)
         assert sum(rewards) == pytest.approx(1 - short / 24 - 4 * STEP + found * SUCCESS)
@@ -67,6 +67,13 @@ def test_creeping_is_a_pause_and_walking_is_none(box):
 def test_a_pause_must_last(box):
     ended = play(make(box), [12, 12, 0, 12, -12, 0, 0], time=0.0, goal=1.0)[1]
     assert ended == [False] * 6 + [True]
+
+
+def test_a_pause_elsewhere_ends_the_search(box):
+    rewards, ended, info = play(make(box), [12, 0, 0], time=0.0, goal=1.0)
+    assert ended == [False, False, True]
+    assert rewards == pytest.approx([0.5 - STEP, -STEP, -STEP])
+    assert (info["success"], info["temporal_error"]) == (0.0, 0.5)
 
 
 def test_a_change_of_direction_is_a_seek_and_costs(box):
@@ -89,13 +96,22 @@ def test_what_is_left_to_go_is_time_alone(box):
 
 @pytest.mark.parametrize(
     "held",
-    [[0] * 100, [12, -12] * 50, [3, -3] * 50, [12] * 100, [-12] * 100],
-    ids=["pausing for ever", "swinging", "trembling", "waiting at the end", "waiting near the goal"],
+    [[12, -12] * 50, [3, -3] * 50, [12] * 2 + [2] * 50, [2] * 60],
+    ids=["swinging", "trembling", "running to the end", "walking past it"],
 )
 def test_no_motion_pays_that_leads_nowhere(box, held):
-    rewards, ended, _ = play(make(box), held, time=1.25, goal=0.25)
-    assert not any(ended)
+    rewards, ended, info = play(make(box), held, time=1.0, goal=0.25)
+    assert info["success"] == 0
     assert sum(rewards) < 0
+
+
+@pytest.mark.parametrize("pace", [0, 1, -1], ids=["waiting", "creeping on", "creeping back"])
+def test_who_does_not_look_does_not_find(box, pace):
+    """To wait, or to creep through the clip until the goal comes by, is to say at once that it is here."""
+    rewards, ended, info = play(make(box), [pace, pace], time=1.25, goal=1.25 + 0.5 * (pace or 1))
+    assert ended == [False, True]
+    assert info["success"] == 0
+    assert sum(rewards) < 0.2
 
 
 def test_swinging_about_the_goal_pays_no_more_than_the_way_there(box):

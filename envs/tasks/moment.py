@@ -6,9 +6,10 @@ source time, and e0 that at the start:
 
     reward = (e before - e after) / e0  -  STEP  -  SEEK if time changed its direction  +  SUCCESS when found
 
-A step is *held* if it ends within TOLERANCE of the goal's moment and moved time by PAUSED at most. HOLD held steps in a
-row find it, and end the episode. The progress of a whole episode adds up to 1 - e / e0, at most 1, however time ran to
-and fro, so there is nothing to earn by swinging about the goal, by passing it again and again, or by waiting anywhere.
+To pause is to say "this is it": a step that moves time by PAUSED at most is still, and HOLD still steps in a row end the
+episode, wherever. The moment is found if that is within TOLERANCE of it. So nobody finds it who merely creeps through the
+clip, waits, or tries one place after the other. The progress of an episode adds up to 1 - e / e0, at most 1, however time
+ran to and fro, so there is nothing to earn by swinging about the goal or by passing it again and again.
 
 Two moments that look alike cannot be told apart by a picture. Two frames, in grey at THUMBNAIL pixels, look alike if less
 than CHANGED of their pixels differ by ALIKE grey levels or more; a frame that looks like one farther off than TOLERANCE is
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
     from inspatio_gym.scenes import Scene
 
 TOLERANCE = 0.125  # seconds of source time
-PAUSED = 0.05  # seconds of source time that a held step may move
-HOLD = 2  # held steps in a row
+PAUSED = 0.05  # seconds of source time that a still step may move
+HOLD = 2  # still steps in a row
 GAP = 0.5  # seconds between the start and the goal, or a third of a shorter clip
 SUCCESS = 1.0
 STEP = 0.01
@@ -93,7 +94,7 @@ class FindMoment:
         self._fps = moment.scene.fps
         self._frame = moment.frame
         self._far = self._error
-        self._held = self._seeks = self._heading = 0
+        self._still = self._seeks = self._heading = 0
 
     def step(self, moment: Moment) -> tuple[float, bool]:
         before, moved = self._error, moment.frame - self._frame
@@ -105,9 +106,8 @@ class FindMoment:
             self._seeks += 1
             reward -= SEEK
         self._heading = heading or self._heading
-        still = abs(moved) / self._fps <= PAUSED + ROUNDING
-        self._held = self._held + 1 if still and error <= TOLERANCE + ROUNDING else 0
-        return (reward + SUCCESS, True) if self._found else (reward, False)
+        self._still = self._still + 1 if abs(moved) / self._fps <= PAUSED + ROUNDING else 0
+        return reward + SUCCESS * self._found, self._still >= HOLD
 
     def observation(self) -> Mapping[str, NDArray[Any]]:
         return {"goal_rgb": self._picture}
@@ -124,14 +124,14 @@ class FindMoment:
             "goal": self._goal,
             "frame": self._frame,
             "far": self._far,
-            "held": self._held,
+            "still": self._still,
             "seeks": self._seeks,
             "heading": self._heading,
         }
 
     def restore(self, snapshot: Mapping[str, Any], scene: "Scene") -> None:
         self._goal, self._frame, self._far = snapshot["goal"], snapshot["frame"], snapshot["far"]
-        self._held, self._seeks, self._heading = snapshot["held"], snapshot["seeks"], snapshot["heading"]
+        self._still, self._seeks, self._heading = snapshot["still"], snapshot["seeks"], snapshot["heading"]
         self._fps = scene.fps
         self._picture = self._picture_of(scene)
 
@@ -142,7 +142,7 @@ class FindMoment:
 
     @property
     def _found(self) -> bool:
-        return self._held >= HOLD
+        return self._still >= HOLD and self._error <= TOLERANCE + ROUNDING
 
     def _drawn(self, moment: Moment, chance: float) -> int:
         """A frame to look for. Raises ValueError where there is none."""
