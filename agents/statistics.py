@@ -47,7 +47,7 @@ def bootstrap_nested(groups: Sequence[ArrayLike], confidence: float = 0.95) -> I
         means.append([sample.mean(), *sample[picks].mean(1)])
     table = np.array(means)
     chosen = draw.integers(len(table), size=(RESAMPLES, len(table)))
-    drawn = table[chosen, 1 + np.arange(RESAMPLES)[:, None]].mean(1)
+    drawn = table[chosen, 1 + draw.integers(RESAMPLES, size=chosen.shape)].mean(1)
     return Interval(float(table[:, 0].mean()), *_tails(drawn, confidence))
 
 

@@ -100,7 +100,7 @@ def test_what_is_left_to_go_is_time_alone(box):
     ids=["swinging", "trembling", "running to the end", "walking past it"],
 )
 def test_no_motion_pays_that_leads_nowhere(box, held):
-    rewards, ended, info = play(make(box), held, time=1.0, goal=0.25)
+    rewards, _, info = play(make(box), held, time=1.0, goal=0.25)
     assert info["success"] == 0
     assert sum(rewards) < 0
 
