@@ -118,7 +118,7 @@ def sampled(envs: VectorEnv, steps: int) -> np.ndarray:
     [
         *(("process", "fake", control, mode, "explore") for control in CONTROLS for mode in MODES),
         *(("process", "warp", "free", mode, "explore") for mode in MODES),
-        *(("process", "warp", "free", AutoresetMode.SAME_STEP, task) for task in ("goal", "goal-curriculum")),
+        *(("process", "warp", "free", AutoresetMode.SAME_STEP, task) for task in ("goal", "goal-curriculum", "moment")),
         ("1 actor", "fake", "discrete", AutoresetMode.NEXT_STEP, "explore"),
         ("3 actors", "warp", "free", AutoresetMode.SAME_STEP, "explore"),
         ("3 actors", "fake", "free", AutoresetMode.NEXT_STEP, "goal"),
