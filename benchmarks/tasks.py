@@ -9,7 +9,8 @@ What each leaves, in runs/tasks/<task>-<scenes>/:
     seed-0/         an ordinary run: `inspatio-gym evaluate --policy`, `train --resume`
     seed-0.json     how long it took and where, the learning curve, every episode of the evaluation
 
-A seed whose JSON is there is not trained again, so that a study that was stopped goes on. Then the results are printed,
+A seed whose JSON is there is not trained again, so that a study that was stopped goes on; a training that was stopped
+midway begins anew, because its time would not be known. Then the results are printed,
 in Markdown, and with --page written into that page, between the marks `<!-- results moment-room -->` (the study's folder)
 and `<!-- end of results -->`; the picture has the learning curves. Scores are
 means over the seeds with 95% intervals (bootstrap over trainings, and over the episodes of each).
@@ -17,6 +18,7 @@ means over the seeds with 95% intervals (bootstrap over trainings, and over the 
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -157,15 +159,15 @@ def train_side_by_side(config: Config, seeds: list[int]) -> None:
 
 
 def study(config: Config, seed: int) -> None:
-    """Train one seed, or go on with it, and evaluate; writes its record."""
+    """Train one seed and evaluate; writes its record."""
     run = config.folder / f"seed-{seed}"
+    shutil.rmtree(run, ignore_errors=True)  # of a study that was stopped
     asked: dict[str, Any] = {"minutes": config.minutes} if config.minutes else {}
     training = TrainConfig.of(
         IDS[config.task],
         **asked,
         algo=config.algo,
         run=run,
-        resume=(run / "config.json").is_file(),
         scene=config.scenes,
         model="warp",
         seed=seed,
