@@ -26,7 +26,7 @@ with extra("agents"):
     import torch
     from stable_baselines3.common.vec_env import VecEnv
 
-PICTURES = 25_600
+PAIRS_A_PICTURE = 12
 PACE = 0.45  # of full speed: what two pictures of an episode share is what there is to learn from
 BATCH = 256  # pairs
 RATE = 1e-3  # of Adam; falls to a twentieth
@@ -38,7 +38,7 @@ def learn_odometry(eye: MatchingFeatures, worlds: VecEnv, names: Sequence[str], 
     """Train `eye` on `pairs` pairs of pictures from `worlds`, in which it is roamed first; returns the last mean error, in units
     of half a median depth and of 30 degrees. names: of the action's components, or of the moves."""
     rng = np.random.default_rng([seed, 1])
-    pictures, poses, episodes = roam(worlds, names, rng)
+    pictures, poses, episodes = roam(worlds, names, pairs // PAIRS_A_PICTURE, rng)
     device = next(eye.parameters()).device
     rotations = from_quaternion(poses[:, 3:]).astype(np.float32)
     angles = ypr_deg(rotations).astype(np.float32)
@@ -75,15 +75,16 @@ def learn_odometry(eye: MatchingFeatures, worlds: VecEnv, names: Sequence[str], 
 
 
 def roam(
-    worlds: VecEnv, names: Sequence[str], rng: np.random.Generator
+    worlds: VecEnv, names: Sequence[str], number: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.int64]]:
-    """Act at random while time is held, as far as it can be: pictures (n, H, W, 3), observed poses (n, 7), episodes (n,)."""
+    """Act at random while time is held, as far as it can be, for at least `number` steps: pictures (n, H, W, 3), observed
+    poses (n, 7), episodes (n,)."""
     count, space = worlds.num_envs, worlds.action_space
     episode = np.arange(count)
     pictures, poses, episodes = [], [], []
     observations = worlds.reset()
-    bar = Progress("roaming", PICTURES, 0, "pictures")
-    for done in range(0, PICTURES, count):
+    bar = Progress("roaming", number, 0, "pictures")
+    for done in range(0, number, count):
         assert isinstance(observations, dict)
         pictures.append(observations["rgb"])
         poses.append(observations["pose"])

@@ -86,9 +86,10 @@ def train(config: TrainConfig) -> Path:
             config.seed,
         )
         watch = stack.enter_context(closing(Watch(config, card, log, validation, budget)))
-        with _stops_gently(watch), one_thread():
-            if algorithm.num_timesteps == 0:
+        if algorithm.num_timesteps == 0:
+            with one_thread():
                 open_eyes(algorithm, worlds, envs.unwrapped.action_names, config)  # type: ignore[attr-defined]
+        with _stops_gently(watch), one_thread():
             if algorithm.num_timesteps < budget.steps:
                 algorithm.learn(budget.steps - algorithm.num_timesteps, watch, reset_num_timesteps=False)
     if watch.interrupted:
