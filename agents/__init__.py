@@ -10,6 +10,7 @@ to train        train         one run, from its folder to its end or to `--resum
                 algorithms    SB3's algorithms, made from recipes
                 features      what looks at an observation
                 matching      ... and compares it with the picture of a goal
+                odometry      how that is learned, from the agent's own motion
                 actor_critic  the same, with actor and critic, in plain torch: for trainers other than SB3
                 rllib         ... as RLlib wants it
                 torchrl       ... as TorchRL wants it

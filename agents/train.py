@@ -7,10 +7,11 @@
 What a run leaves is whole at every moment: kill it, and `--resume` goes on from the last checkpoint.
 """
 
+import logging
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from inspatio_gym.agents.checkpoint import last_checkpoint, load_checkpoint
 from inspatio_gym.agents.config import STEPS, TRAINING_SEEDS, TrainConfig, judged
 from inspatio_gym.agents.episodes import make_worlds
 from inspatio_gym.agents.log import RunLog
+from inspatio_gym.agents.matching import MatchingFeatures
+from inspatio_gym.agents.odometry import learn_odometry
 from inspatio_gym.agents.policy import Card
 from inspatio_gym.agents.watch import Budget, Watch
 from inspatio_gym.envs.sb3 import to_sb3
@@ -33,8 +36,11 @@ from inspatio_gym.scenes import sample_names
 
 with extra("agents"):
     import torch
+    from stable_baselines3.common.base_class import BaseAlgorithm
     from stable_baselines3.common.logger import Logger
-    from stable_baselines3.common.vec_env import VecMonitor
+    from stable_baselines3.common.vec_env import VecEnv, VecMonitor
+
+logger = logging.getLogger(__name__)
 
 CONFIG_FILE = "config.json"
 
@@ -80,6 +86,9 @@ def train(config: TrainConfig) -> Path:
             config.seed,
         )
         watch = stack.enter_context(closing(Watch(config, card, log, validation, budget)))
+        if algorithm.num_timesteps == 0:
+            with one_thread():
+                open_eyes(algorithm, worlds, envs.unwrapped.action_names, config)  # type: ignore[attr-defined]
         with _stops_gently(watch), one_thread():
             if algorithm.num_timesteps < budget.steps:
                 algorithm.learn(budget.steps - algorithm.num_timesteps, watch, reset_num_timesteps=False)
@@ -89,6 +98,16 @@ def train(config: TrainConfig) -> Path:
             f"inspatio-gym train --run {shlex.quote(str(config.run))} --resume"
         )
     return config.run
+
+
+def open_eyes(algorithm: BaseAlgorithm, worlds: VecEnv, names: Sequence[str], config: TrainConfig) -> None:
+    """Teach whatever compares pictures in the algorithm's networks to see, if its recipe has such a thing."""
+    eyes = [part for part in algorithm.policy.modules() if isinstance(part, MatchingFeatures)]
+    if eyes:
+        error = learn_odometry(eyes[0], worlds, names, pairs=config.recipe.network.pairs, seed=config.seed)
+        logger.info("learned to see its own motion: mean error %.3f of half a median depth, of 30 degrees", error)
+        for other in eyes[1:]:
+            other.load_state_dict(eyes[0].state_dict())
 
 
 def make_training_worlds(config: TrainConfig) -> VectorEnv:

@@ -59,9 +59,9 @@ DIFFICULTIES = {
 UNITS = np.array((0.5, 30.0, 1.0))  # of distance: median depths, degrees, seconds
 STILL = np.array((0.1, 6.0, 0.25))  # the same, a second
 SUCCESS = 2.0
-STEP = 0.004
+STEP = 0.002
 COLLISION = 0.01
-OUTSIDE = 0.5
+OUTSIDE = 0.25
 
 
 class Goal:
