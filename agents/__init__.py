@@ -9,6 +9,8 @@ to be told      config        what each command can be told; which seeds are for
 to train        train         one run, from its folder to its end or to `--resume`
                 algorithms    SB3's algorithms, made from recipes
                 features      what looks at an observation
+                matching      ... and compares it with the picture of a goal
+                odometry      how that is learned, from the agent's own motion
                 actor_critic  the same, with actor and critic, in plain torch: for trainers other than SB3
                 rllib         ... as RLlib wants it
                 torchrl       ... as TorchRL wants it
@@ -21,6 +23,9 @@ to train        train         one run, from its folder to its end or to `--resum
 to compare      evaluate      all agents from the same start states: table, verdict, intervals
                 episodes      whole episodes from chosen start states
                 baselines     agents that were never trained
+                oracle        one that is told the way
+                servo         one that compares what it sees with a picture of its goal
+                zoo           small trained policies that come with the package
                 statistics    bootstrap intervals
 to show         demo          the whole path in one command
                 film          agents side by side

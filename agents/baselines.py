@@ -6,7 +6,8 @@
     look around       scripted: sweeps the view left and right, up and down, by feedback from the observed pose
 
 An agent plays many worlds at once: `begin` says how many by their seeds, `act` maps observations with a batch axis N to
-actions with one. What an agent draws depends on each world's seed alone.
+actions with one. What an agent draws depends on each world's seed alone. Beside the observations it is told the worlds'
+infos, which only those that say so look at (`oracle`).
 """
 
 import itertools
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Observations = dict[str, NDArray[Any]]
+Infos = dict[str, Any]  # as a vector environment gives them: a batch under each key
 SPEEDS = (1.0, 0.5, 0.2, 0.1, 0.05)  # at which a component of a constant action is tried
 
 
@@ -30,7 +32,7 @@ class Agent(Protocol):
         """An episode begins in each of len(seeds) worlds."""
         ...
 
-    def act(self, observations: Observations) -> NDArray[Any]:
+    def act(self, observations: Observations, infos: Infos) -> NDArray[Any]:
         """The action of every world."""
         ...
 
@@ -46,7 +48,7 @@ class Random:
     def begin(self, seeds: Sequence[int]) -> None:
         self._draws = [np.random.default_rng([seed, 1]) for seed in seeds]
 
-    def act(self, observations: Observations) -> NDArray[Any]:
+    def act(self, observations: Observations, infos: Infos) -> NDArray[Any]:
         if isinstance(self.space, gym.spaces.Discrete):
             return np.array([draw.integers(self.space.n) for draw in self._draws])
         assert isinstance(self.space, gym.spaces.Box)
@@ -63,7 +65,7 @@ class Constant:
     def begin(self, seeds: Sequence[int]) -> None:
         self._all = np.repeat(self.action[None], len(seeds), 0)
 
-    def act(self, observations: Observations) -> NDArray[Any]:
+    def act(self, observations: Observations, infos: Infos) -> NDArray[Any]:
         return self._all
 
 
@@ -94,7 +96,7 @@ class LookAround:
         self._side = np.where(np.asarray(seeds) % 2 == 0, 1.0, -1.0)
         self._tilt = self._side.copy()
 
-    def act(self, observations: Observations) -> NDArray[Any]:
+    def act(self, observations: Observations, infos: Infos) -> NDArray[Any]:
         yaw_deg, pitch_deg = heading_deg(observations["pose"])
         arrived = yaw_deg * self._side >= self.REACH_DEG
         self._tilt[arrived] *= -1

@@ -72,7 +72,7 @@ def _round(envs: VectorEnv, agent: Agent, seeds: Sequence[int], frames: list[Any
     """`play` for at most as many seeds as there are worlds; the worlds left over play along uncounted."""
     count = len(seeds)
     padded = [*seeds, *[seeds[-1]] * (envs.num_envs - count)]
-    observations, _ = envs.reset(seed=padded)  # type: ignore[arg-type]
+    observations, infos = envs.reset(seed=padded)  # type: ignore[arg-type]
     agent.begin(padded)
     going = np.arange(envs.num_envs) < count
     returns, lengths = np.zeros(envs.num_envs), np.zeros(envs.num_envs, np.int64)
@@ -80,7 +80,7 @@ def _round(envs: VectorEnv, agent: Agent, seeds: Sequence[int], frames: list[Any
     if frames is not None:
         frames.append(observations)
     while going.any():
-        observations, rewards, terminations, truncations, infos = envs.step(agent.act(observations))
+        observations, rewards, terminations, truncations, infos = envs.step(agent.act(observations, infos))
         if frames is not None:
             frames.append(observations)
         returns[going] += rewards[going]

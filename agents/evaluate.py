@@ -3,8 +3,9 @@
     search(world)                the most rewarding constant actions, found on the validation's start states
     compare(world, agents, ...)  every agent plays every start state of the evaluation -> Comparison: rows, table, JSON
 
-Who is compared: the policy; random actions; holding still; the best constant action; a scripted look-around. The search
-for a constant tries coarse actions and then refines the best one component by component; the `FINALISTS` best all play
+Who is compared: the policy; random actions; holding still; the best constant action; and whoever is scripted for the
+task: an oracle where it says what is left to go, a visual servo where it shows a picture of its goal, else a look-around.
+The search for a constant tries coarse actions and then refines the best one component by component; the `FINALISTS` best all play
 the start states of the evaluation, and the best of them *there* stands in the table. That choice favours the constant:
 it is picked by the very returns that it is judged by, the policy is not.
 
@@ -20,12 +21,16 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.vector import VectorEnv
 
 from inspatio_gym.agents.baselines import Agent, Constant, LookAround, Random, constant_actions, hold_still, neighbours
 from inspatio_gym.agents.config import VALIDATION_SEEDS, EvaluateConfig, WorldConfig, evaluation_seeds
 from inspatio_gym.agents.episodes import Episodes, make_worlds, play
+from inspatio_gym.agents.oracle import Oracle, reach_of
 from inspatio_gym.agents.progress import Progress
+from inspatio_gym.agents.servo import Servo
 from inspatio_gym.agents.statistics import Interval, bootstrap
+from inspatio_gym.envs.tasks import Seeker
 from inspatio_gym.files import written_whole
 
 WORLDS = 25  # stepped together
@@ -39,18 +44,18 @@ class Comparison:
     """What all agents did from the same start states.
 
     world: the arguments of `gymnasium.make`. trained: the policy, if there is one. rivals: random, holding still and the
-    best constant action. scripted: the look-around, written by hand for looking around, which is shown beside them.
+    best constant action. scripted: agents written by hand for the task, which are shown beside them.
     """
 
     world: dict[str, Any]
     trained: Episodes | None
     rivals: tuple[Episodes, ...]
-    scripted: Episodes
+    scripted: tuple[Episodes, ...]
 
     @property
     def rows(self) -> tuple[Episodes, ...]:
         """One for each agent, in the order of the table: the policy is the first if there is one."""
-        return (*((self.trained,) if self.trained else ()), *self.rivals, self.scripted)
+        return (*((self.trained,) if self.trained else ()), *self.rivals, *self.scripted)
 
     @property
     def rival(self) -> Episodes:
@@ -72,13 +77,12 @@ class Comparison:
         return None if self.trained is None else bootstrap(self.trained.returns - self.rival.returns)
 
     def table(self) -> list[list[str]]:
-        """A row of names, then one a row: agent, mean return, its 95% interval, steps, the task's metrics (means)."""
+        """A row of names, then one a row: agent, mean return, steps, the task's metrics; means with their 95% intervals."""
         metrics = list(self.rows[0].metrics)
-        lines = [["agent", "return", "95% interval", "steps", *(name.replace("_", " ") for name in metrics)]]
+        lines = [["agent", "return [95% interval]", "steps", *(name.replace("_", " ") for name in metrics)]]
         for row in self.rows:
-            mean, low, high = row.interval
-            scores = [f"{row.metrics[name].mean():.3g}" for name in metrics]
-            lines.append([row.agent, f"{mean:.2f}", f"{low:.2f} to {high:.2f}", f"{row.lengths.mean():.1f}", *scores])
+            scores = [_score(bootstrap(row.metrics[name])) for name in metrics]
+            lines.append([row.agent, _spread(*row.interval), f"{row.lengths.mean():.1f}", *scores])
         return lines
 
     def verdict(self) -> str:
@@ -115,12 +119,13 @@ class Comparison:
                 "returns": row.returns.tolist(),
                 "lengths": row.lengths.tolist(),
                 "metrics": {name: values.tolist() for name, values in row.metrics.items()},
+                "intervals": {name: bootstrap(values)._asdict() for name, values in row.metrics.items()},
             }
             for row in self.rows
         ]
         record = {
             "world": self.world,
-            "seeds": self.scripted.seeds.tolist(),
+            "seeds": self.rows[0].seeds.tolist(),
             "learned": self.learned,
             "paired": self.gain and {"rival": self.rival.agent, **self.gain._asdict()},
             "agents": agents,
@@ -157,7 +162,8 @@ def compare(world: dict[str, Any], policy: Agent | None, *, episodes: int = 50, 
     envs = make_worlds(world, min(episodes, WORLDS))
     try:
         space, names = envs.single_action_space, envs.action_names  # type: ignore[attr-defined]
-        bar = Progress("evaluating", 3 + len(finalists) + (policy is not None), 0, "agents")
+        by_hand = scripted(envs)
+        bar = Progress("evaluating", 2 + len(finalists) + len(by_hand) + (policy is not None), 0, "agents")
         played: list[Episodes] = []
 
         def row_of(agent: Agent) -> Episodes:
@@ -173,12 +179,23 @@ def compare(world: dict[str, Any], policy: Agent | None, *, episodes: int = 50, 
                 row_of(hold_still(space, names)),
                 max(map(row_of, finalists), key=_mean_return),
             ),
-            scripted=row_of(LookAround(space, names)),
+            scripted=tuple(map(row_of, by_hand)),
         )
         bar.close()
         return result
     finally:
         envs.close()
+
+
+def scripted(envs: VectorEnv) -> list[Agent]:
+    """The agents that were written by hand for the task of these worlds, which are in this process."""
+    space, names, stage = envs.single_action_space, envs.action_names, envs.stage  # type: ignore[attr-defined]
+    task, found = stage.make_task(), list[Agent]()
+    if isinstance(task, Seeker):
+        found.append(Oracle(space, names, reach_of(stage)))
+    if "goal_rgb" in task.observation_spaces:
+        found.append(Servo(space, names, reach_of(stage)))
+    return found or [LookAround(space, names)]
 
 
 def search(world: dict[str, Any]) -> list[Constant]:
@@ -237,6 +254,11 @@ def as_markdown(table: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (table[0], rule, *table[1:]))
 
 
+def _score(metric: Interval) -> str:
+    mean, low, high = metric
+    return f"{mean:.3g}" if low == high else f"{mean:.3g} [{low:.3g}, {high:.3g}]"
+
+
 def _spread(mean: float, low: float, high: float) -> str:
     return f"{mean:.2f} [{low:.2f}, {high:.2f}]"
 
@@ -253,7 +275,7 @@ def world_of_policy(trained_in: dict[str, Any], config: WorldConfig, anew: Seque
     asked, changed = config.world(), {}
     for f in fields(WorldConfig):
         name = "id" if f.name == "env" else f.name
-        if f.name in CHOSEN_ANEW or getattr(config, f.name) == f.default:
+        if f.name in (*CHOSEN_ANEW, "held_out") or getattr(config, f.name) == f.default:
             continue
         if f.name in anew:
             changed[name] = asked[name]

@@ -73,18 +73,23 @@ def perform(world: dict[str, Any], agent: Agent, seed: int, steps: int) -> Itera
     ended = True
     for _ in range(steps):
         if ended:
-            observation, _ = small.reset(seed=seed + episode)
+            observation, info = small.reset(seed=seed + episode)
             large.reset(seed=seed + episode)
             agent.begin([seed + episode])
             episode, total = episode + 1, 0.0
-        action = agent.act({name: value[None] for name, value in observation.items()})[0]
-        observation, reward, terminated, truncated, _ = small.step(action)
-        *_, info = large.step(action)
+        action = agent.act(_alone(observation), _alone(info))[0]
+        observation, reward, terminated, truncated, info = small.step(action)
+        *_, seen = large.step(action)
         total += float(reward)
         ended = terminated or truncated
-        yield Shown(info["frames"], rate, episode, total, info.get("explored_fraction"))
+        yield Shown(seen["frames"], rate, episode, total, info.get("explored_fraction"))
     small.close()
     large.close()
+
+
+def _alone(values: dict[str, Any]) -> dict[str, Any]:
+    """What one world told, as a batch of one."""
+    return {name: np.asarray(value)[None] for name, value in values.items()}
 
 
 def _strip(name: str, shown: Shown) -> Rgb:

@@ -1,6 +1,6 @@
 """A trained policy in one file that is safe to open: weights in safetensors, and in its header how to rebuild it.
 
-    policy, card = load_policy("runs/clip")
+    policy, card = load_policy("runs/clip")                     # or "zoo:moment-ppo"
     env = gym.make(**card.world)
     observation, _ = env.reset()
     action, _ = policy.predict(observation, deterministic=True)
@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 
 from inspatio_gym.agents.devices import find_device
 from inspatio_gym.agents.features import RgbdFeatures
+from inspatio_gym.agents.matching import MatchingFeatures
 from inspatio_gym.agents.recipes import PPORecipe, Recipe, RecurrentPPORecipe, recipe_from_json
 from inspatio_gym.agents.spaces import space_from_json, space_to_json
+from inspatio_gym.agents.zoo import PREFIX, zoo_file
 from inspatio_gym.extras import extra
 from inspatio_gym.files import written_whole
 
@@ -87,7 +89,7 @@ def policy_arguments(recipe: Recipe) -> dict[str, Any]:
     """SB3's `policy_kwargs` for a recipe."""
     network = recipe.network
     arguments: dict[str, Any] = {
-        "features_extractor_class": RgbdFeatures,
+        "features_extractor_class": MatchingFeatures if network.matching else RgbdFeatures,
         "features_extractor_kwargs": {"network": network},
         "net_arch": list(network.hidden),
     }
@@ -125,11 +127,12 @@ def save_policy(path: Path, policy: BasePolicy, card: Card) -> None:
 
 
 def load_policy(path: str | Path, device: str = "cpu") -> tuple[BasePolicy, Card]:
-    """The policy of a run's folder or of a file, on that device ("auto": the GPU if there is one).
+    """The policy of a run's folder, of a file, or of the zoo ("zoo:NAME"), on that device ("auto": the GPU if there is one).
 
-    Raises FileNotFoundError, ValueError for a file that is none of ours or a device that is not there.
+    Raises FileNotFoundError, ValueError for a file that is none of ours, a name that the zoo has not, or a device that is
+    not there.
     """
-    file = Path(path) / POLICY_FILE if Path(path).is_dir() else Path(path)
+    file = policy_file(path)
     if not file.is_file():
         raise FileNotFoundError(
             f"expected a run's folder with a {POLICY_FILE}, or such a file, got {str(path)!r}: "
@@ -150,6 +153,13 @@ def load_policy(path: str | Path, device: str = "cpu") -> tuple[BasePolicy, Card
     return policy.to(find_device(device)), card
 
 
+def policy_file(path: str | Path) -> Path:
+    """The file that a run's folder, a file or "zoo:NAME" stands for; it may not be there, unless it is the zoo's."""
+    if str(path).startswith(PREFIX):
+        return zoo_file(str(path))
+    return Path(path) / POLICY_FILE if Path(path).is_dir() else Path(path)
+
+
 class Trained:
     """A policy as an agent of `inspatio_gym.agents.baselines`: takes the most likely action, or draws if `sampled`."""
 
@@ -162,7 +172,7 @@ class Trained:
         self._memory: Any = None
         self._starts = np.ones(len(seeds), bool)
 
-    def act(self, observations: dict[str, NDArray[Any]]) -> NDArray[Any]:
+    def act(self, observations: dict[str, NDArray[Any]], infos: dict[str, Any]) -> NDArray[Any]:
         actions, self._memory = self.policy.predict(
             observations, self._memory, self._starts, deterministic=not self.sampled
         )

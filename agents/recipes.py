@@ -18,6 +18,10 @@ class Network:
     costs half of overlapping windows on a CPU."""
     channels: tuple[int, ...] = (32, 32)
     """Channels of the layers: the first sees patches, each further one halves the grid."""
+    matching: int = 0
+    """Channels by which the picture and the goal's are compared, see `inspatio_gym.agents.matching`; 0 stacks all images."""
+    pairs: int = 300_000
+    """Pairs of pictures from which that is learned beforehand, see `inspatio_gym.agents.odometry`."""
     image_features: int = 128
     """Features of the image, colour and depth together."""
     state_features: int = 64
@@ -118,3 +122,32 @@ def recipe_from_json(algo: str, values: dict[str, Any]) -> Recipe:
         name: tuple(value) if isinstance(value, list) else value for name, value in values["network"].items()
     }
     return RECIPES[algo](**{**values, "network": Network(**network)})
+
+
+# What a training by `inspatio-gym train --env ID` goes by unless told: arguments of `TrainConfig`, one entry for each
+# environment that the general numbers above do not serve best.
+TUNED: dict[str, dict[str, Any]] = {
+    "InSpatioGoal-v0": {
+        # The way takes 4 steps, and to hold the view two of them.
+        "max_episode_steps": 30,
+        "num_envs": 32,
+        "steps": 1_000_000,
+        "minutes": 8.0,
+        "ppo": PPORecipe(
+            learning_rate=1e-3,
+            batch_size=512,
+            gamma=0.9,
+            gae_lambda=0.9,
+            log_std_init=-1.5,
+            network=Network(matching=16),
+        ),
+    },
+    "InSpatioMoment-v0": {
+        # The way across a clip takes 7 to 20 steps, and the pause two.
+        "max_episode_steps": 40,
+        "num_envs": 32,
+        "steps": 1_000_000,
+        "minutes": 4.0,
+        "ppo": PPORecipe(n_steps=32, batch_size=256, gamma=0.95, log_std_init=-1.0),
+    },
+}

@@ -7,10 +7,11 @@
 What a run leaves is whole at every moment: kill it, and `--resume` goes on from the last checkpoint.
 """
 
+import logging
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,20 +21,26 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from inspatio_gym.agents.algorithms import make_algorithm
 from inspatio_gym.agents.checkpoint import last_checkpoint, load_checkpoint
-from inspatio_gym.agents.config import STEPS, TRAINING_SEEDS, TrainConfig
+from inspatio_gym.agents.config import STEPS, TRAINING_SEEDS, TrainConfig, judged
 from inspatio_gym.agents.episodes import make_worlds
 from inspatio_gym.agents.log import RunLog
+from inspatio_gym.agents.matching import MatchingFeatures
+from inspatio_gym.agents.odometry import learn_odometry
 from inspatio_gym.agents.policy import Card
 from inspatio_gym.agents.watch import Budget, Watch
 from inspatio_gym.envs.sb3 import to_sb3
+from inspatio_gym.envs.wrappers import Dropped, Latency, Light, Noise, RandomizedVector
 from inspatio_gym.extras import extra
 from inspatio_gym.files import written_whole
 from inspatio_gym.scenes import sample_names
 
 with extra("agents"):
     import torch
+    from stable_baselines3.common.base_class import BaseAlgorithm
     from stable_baselines3.common.logger import Logger
-    from stable_baselines3.common.vec_env import VecMonitor
+    from stable_baselines3.common.vec_env import VecEnv, VecMonitor
+
+logger = logging.getLogger(__name__)
 
 CONFIG_FILE = "config.json"
 
@@ -46,7 +53,7 @@ def train(config: TrainConfig) -> Path:
     """
     config = open_run(config)
     assert config.steps is not None
-    world = config.world()
+    world = judged(config.world())
     with ExitStack() as stack:
         envs = make_training_worlds(config)
         worlds = stack.enter_context(closing(VecMonitor(to_sb3(envs))))
@@ -79,6 +86,9 @@ def train(config: TrainConfig) -> Path:
             config.seed,
         )
         watch = stack.enter_context(closing(Watch(config, card, log, validation, budget)))
+        if algorithm.num_timesteps == 0:
+            with one_thread():
+                open_eyes(algorithm, worlds, envs.unwrapped.action_names, config)  # type: ignore[attr-defined]
         with _stops_gently(watch), one_thread():
             if algorithm.num_timesteps < budget.steps:
                 algorithm.learn(budget.steps - algorithm.num_timesteps, watch, reset_num_timesteps=False)
@@ -90,8 +100,23 @@ def train(config: TrainConfig) -> Path:
     return config.run
 
 
+def open_eyes(algorithm: BaseAlgorithm, worlds: VecEnv, names: Sequence[str], config: TrainConfig) -> None:
+    """Teach whatever compares pictures in the algorithm's networks to see, if its recipe has such a thing."""
+    eyes = [part for part in algorithm.policy.modules() if isinstance(part, MatchingFeatures)]
+    if eyes:
+        error = learn_odometry(eyes[0], worlds, names, pairs=config.recipe.network.pairs, seed=config.seed)
+        logger.info("learned to see its own motion: mean error %.3f of half a median depth, of 30 degrees", error)
+        for other in eyes[1:]:
+            other.load_state_dict(eyes[0].state_dict())
+
+
 def make_training_worlds(config: TrainConfig) -> VectorEnv:
     """The worlds to train in, by the engine that `config` names. Raises MissingExtra for one that is not installed."""
+    envs = _worlds_of(config)
+    return RandomizedVector(envs, [Light(), Noise(), Latency(), Dropped()]) if config.randomize else envs
+
+
+def _worlds_of(config: TrainConfig) -> VectorEnv:
     world = config.world()
     if config.engine == "inprocess":
         return make_worlds(world, config.num_envs)

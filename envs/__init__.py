@@ -12,6 +12,8 @@ actions      controls: how an action becomes a camera motion and a rate of time
 spaces       what is observed
 sight        what of the measured geometry a camera sees: the judge of corridors and rewards
 tasks        rewards
+videos       folders of videos, and which of them are held out for the test (`split`)
+wrappers     what makes every episode look different: light, noise, delay
 window       the window of render_mode="human"
 sb3          the vector environment for Stable-Baselines3
 rllib        ... for RLlib, whose env runners make it
@@ -19,18 +21,20 @@ torchrl      ... for TorchRL
 tensors      ... with torch tensors on a device in place of arrays
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from inspatio_gym.envs.ray_env import RayVectorEnv
+    from inspatio_gym.envs.videos import split
 
-__all__ = ["RayVectorEnv"]
+__all__ = ["RayVectorEnv", "split"]
+
+HOMES = {"RayVectorEnv": "ray_env", "split": "videos"}
 
 
 def __getattr__(name: str) -> Any:
-    """`RayVectorEnv`, imported with ray when somebody asks for it."""
-    if name == "RayVectorEnv":
-        from inspatio_gym.envs.ray_env import RayVectorEnv
-
-        return RayVectorEnv
+    """What the package exports, imported when somebody asks for it, and with it what it needs (ray, a decoder)."""
+    if name in HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from inspatio_gym.envs.slot import Slot
 from inspatio_gym.envs.stage import Stage
+from inspatio_gym.envs.tasks import Task
 from inspatio_gym.envs.window import Window
 from inspatio_gym.threads import ahead
 from inspatio_gym.types import Arrays
@@ -44,8 +45,8 @@ class InSpatioEnv(gym.Env[Arrays, Any]):
     it was measured.
 
     `info`: `c2w` (4, 4), the camera; `source_time`, seconds; `covered` (H, W) and `coverage`, its mean; `collision`; the
-    task's metrics; `frames` uint8 (n, H, W, 3) with `include_frames=True`; `truncated_reason`; after a reset
-    `scene`, its name.
+    task's metrics; `to_go` (7,), what is left to its goal, if it has one; `frames` uint8 (n, H, W, 3) with
+    `include_frames=True`; `truncated_reason`; after a reset `scene`, its name.
 
     ## Rewards
     The task's. `explore`: the static surface that comes into the middle of the view for the first time, in views (1 is
@@ -54,7 +55,8 @@ class InSpatioEnv(gym.Env[Arrays, Any]):
 
     ## Starting State
     Scene, start frame and a small pose jitter inside the corridor are drawn from `np_random`. `reset(options=...)` sets
-    "scene" (position, name, folder or Scene), "time" (seconds) or "pose" (offset, (4, 4) or (7,) as observed).
+    "scene" (position, name, folder or Scene), "time" (seconds), "pose" (offset, (4, 4) or (7,) as observed), or "goal",
+    which the task explains.
 
     ## Episode End
     Terminated by the task alone. Truncated when the camera leaves the corridor where the world can be trusted: when two
@@ -95,10 +97,15 @@ class InSpatioEnv(gym.Env[Arrays, Any]):
         """What each component of the action sets, or each move of discrete control does."""
         return self.stage.control.names
 
+    @property
+    def task(self) -> Task:
+        """What is asked of the agent."""
+        return self._slot.task
+
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[Arrays, dict[str, Any]]:
-        """Begin an episode. options: "scene", "time" (seconds), "pose"; see `Slot.draw` for what they may be."""
+        """Begin an episode. options: "scene", "time" (seconds), "pose", "goal"; see `Slot.draw` for what they may be."""
         super().reset(seed=seed)
         slot, stage = self._slot, self.stage
         start = slot.draw(self.np_random, options)

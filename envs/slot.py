@@ -15,7 +15,7 @@ vector environment and a single environment with the same seed and actions agree
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,15 +24,16 @@ from inspatio_gym.camera import CameraRig
 from inspatio_gym.clock import Clock
 from inspatio_gym.envs.sight import Sight
 from inspatio_gym.envs.spaces import MAX_DEPTH
-from inspatio_gym.envs.tasks import Moment
+from inspatio_gym.envs.tasks import Asked, Moment, Seeker, task_name
 from inspatio_gym.geometry.poses import from_vector
+from inspatio_gym.scenes import Scene
 from inspatio_gym.types import Arrays, Pose, Rgb
 from inspatio_gym.world import Block, BlockRequest
 
 if TYPE_CHECKING:
     from inspatio_gym.envs.stage import Place, Stage
 
-OPTIONS = ("scene", "time", "pose")  # of reset
+OPTIONS = ("scene", "time", "pose", "goal")  # of reset
 INFO = {
     "c2w",
     "source_time",
@@ -42,10 +43,9 @@ INFO = {
     "frames",
     "truncated_reason",
     "scene",
+    "to_go",
 }  # no metric's name
-# An episode starts this far from the mount at most; every refused start is tried again nearer to it, at last on it.
-JITTER = (0.03, 0.03, 0.03, 5.0, 3.0, 0.0)  # right, down, forward in median depths; yaw, pitch, roll in degrees
-JITTER_TRIES = 4
+JITTER_TRIES = 4  # a start that is refused is tried again nearer to the mount, at last on it
 PATIENCE = 2  # steps in a row that end outside the corridor truncate: one may be a slip, and the way back is open
 
 
@@ -59,6 +59,7 @@ class Start(NamedTuple):
     rig: CameraRig
     sight: Sight
     request: BlockRequest
+    goal: Any
 
 
 class Slot:
@@ -67,6 +68,7 @@ class Slot:
     def __init__(self, stage: "Stage"):
         self.stage = stage
         self.task = stage.make_task()
+        self._seeks = isinstance(self.task, Seeker)
         self.place: Place
         self.clock: Clock
         self.rig: CameraRig
@@ -85,14 +87,15 @@ class Slot:
         """Draw an episode's scene, start frame, 64-bit key and pose from `rng`; options override what is drawn.
 
         options: "scene" (see `Stage.choose_scene`), "time" in seconds, "pose" the offset from the mount, a (4, 4) pose or
-        a (7,) vector as observed. Raises ValueError or TypeError for others, or for values out of range.
+        a (7,) vector as observed, "goal" (see the task's `read_goal`). Raises ValueError or TypeError for others, or for
+        values out of range.
         """
         options = options or {}
         if unknown := sorted(set(options) - set(OPTIONS), key=str):
             raise ValueError(f"expected reset options out of {list(OPTIONS)}, got {unknown}")
         # Everything is drawn whatever the options say, so that an option changes nothing else.
         pick, when = int(rng.integers(len(self.stage.scenes))), rng.random()
-        key, jitter = int(rng.integers(2**64, dtype=np.uint64)), rng.uniform(-1, 1, 6) * JITTER
+        key, jitter = int(rng.integers(2**64, dtype=np.uint64)), rng.uniform(-1, 1, 6) * self.stage.jitter
         scene = self.stage.choose_scene(options["scene"]) if "scene" in options else self.stage.scenes[pick]
         place = self.stage.place(scene)
         clock, rig = self._at_rest(place)
@@ -108,7 +111,8 @@ class Slot:
         frame, first = clock.frame, self.stage.model.first_frames
         source = np.maximum(np.arange(frame - first + 1, frame + 1), 0)
         c2w = np.repeat(self._camera(place, clock, rig)[None], first, 0)
-        return Start(place, rng, key, clock, rig, sight, BlockRequest(source, c2w, self.stage.observed(first)))
+        request = BlockRequest(source, c2w, self.stage.observed(first))
+        return Start(place, rng, key, clock, rig, sight, request, self._goal(options.get("goal"), scene, frame))
 
     def begin(self, start: Start, session: Any, block: Block, out: Arrays) -> dict[str, Any]:
         """Enter an episode with the model's answer to its request; write the observation into `out`, return info.
@@ -120,7 +124,7 @@ class Slot:
         self._came_from, self._collided = self._here, False
         self._source, self._c2w = start.request.source, start.request.c2w
         self.session, self.block, self.is_apart = session, block, False
-        moment = self._moment(start.sight)
+        moment = self._moment(start.sight, start.goal)
         self.task.reset(moment, self.rng)
         if taken := sorted(INFO & self.task.metrics().keys()):
             raise ValueError(f"expected the task's metrics to have names of their own, got {taken}: rename them")
@@ -296,7 +300,16 @@ class Slot:
         """The camera (4, 4) now."""
         return place.c2w[clock.frame] @ rig.offset if self.stage.rides else rig.offset
 
-    def _moment(self, sight: Sight) -> Moment:
+    def _goal(self, goal: Any, scene: Scene, frame: int) -> Any:
+        """What the task makes of options["goal"]. Raises ValueError for a task that cannot be asked for one."""
+        if goal is None:
+            return None
+        if not isinstance(self.task, Asked):
+            name = task_name(self.stage.config.task)
+            raise ValueError(f"expected no options['goal'], got {goal!r}: the task {name!r} has no goal to choose")
+        return self.task.read_goal(goal, scene, frame)
+
+    def _moment(self, sight: Sight, goal: Any = None) -> Moment:
         frame, c2w = self.view
         moved, turned_deg = between(self._came_from.tolist(), self._here.tolist())
         return Moment(
@@ -310,6 +323,7 @@ class Slot:
             outside=sight.coverage < self.stage.config.min_coverage,
             moved=moved / self.place.unit,
             turned_deg=turned_deg,
+            goal=goal,
         )
 
     def _info(self, moment: Moment) -> dict[str, Any]:
@@ -324,6 +338,8 @@ class Slot:
             "collision": moment.collided,
             **self.task.metrics(),
         }
+        if self._seeks:
+            info["to_go"] = cast(Seeker, self.task).to_go()
         if self.stage.config.include_frames:
             info["frames"] = resizer.frames(self.block.rgb)
         return info

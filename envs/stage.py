@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import gymnasium as gym
 import numpy as np
@@ -20,16 +20,18 @@ from inspatio_gym.clock import Ends
 from inspatio_gym.envs.actions import make_control
 from inspatio_gym.envs.sight import Sight, Survey, look
 from inspatio_gym.envs.spaces import Resizer, check_size, empty_observation, observation_space
-from inspatio_gym.envs.tasks import Task, task_factory, task_name
+from inspatio_gym.envs.tasks import Bound, Task, task_factory, task_name
+from inspatio_gym.envs.videos import expand
 from inspatio_gym.recycling import Recycler
 from inspatio_gym.scenes import Scene, load_scene
-from inspatio_gym.types import Arrays, Poses, Size
-from inspatio_gym.world import WorldModel, load_model
+from inspatio_gym.types import Arrays, Pose, Poses, Rgb, Size
+from inspatio_gym.warp import WarpModel
+from inspatio_gym.world import BlockRequest, WorldModel, load_model
 
 logger = logging.getLogger(__name__)
 
 Mount = Literal["source", "world"]
-SNAPSHOT_SCHEMA = 2  # grows whenever a snapshot's content changes
+SNAPSHOT_SCHEMA = 3  # grows whenever a snapshot's content changes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,14 +39,17 @@ class EnvConfig:
     """The keyword arguments of the environment; every one but `video` or `scene` may be left out."""
 
     video: str | Path | Sequence[str | Path] | None = None
-    """A video file, or several of which every episode draws one; anchored on first use, then read from the cache."""
+    """A video file, a folder of videos, or several of either; every episode draws one video. Anchored on first use, then read
+    from the cache."""
     scene: str | Path | Scene | Sequence[str | Path | Scene] | None = None
     """A bundled scene ("room", "street"), a synthetic one ("synthetic:table?seed=3"), a scene folder, a Scene, or several."""
     model: str | WorldModel = "auto"
     """The world model: a name out of `inspatio_gym.world.MODELS`, a loaded one (any `WorldModel`), or "auto", the best one
     whose weights are present and whose device exists."""
-    task: str | Callable[[], Task] = "explore"
+    task: str | Callable[..., Task] = "explore"
     """What is asked of the agent: a name, or a class (any callable) that makes a Task for each world."""
+    task_options: Mapping[str, Any] = field(default_factory=dict)
+    """The task's own arguments, by name."""
     control: Literal["free", "rotation", "discrete", "time"] = "free"
     """What the agent sets; `inspatio_gym.envs.actions` has the table."""
     time_control: bool = False
@@ -66,6 +71,9 @@ class EnvConfig:
     """What time does at the ends of the clip: "bounce", "clamp", "loop" (a cut), or "end" (truncates the episode)."""
     rig: RigConfig | None = None
     """Speeds and limits of the camera; None is `RigConfig()`."""
+    jitter: tuple[float, float, float, float, float, float] = (0.03, 0.03, 0.03, 5.0, 3.0, 0.0)
+    """How far from the mount an episode may begin, either way: right, down, forward in median depths; yaw, pitch, roll in
+    degrees. A start outside the corridor is drawn nearer."""
     min_coverage: float = 0.5
     """The corridor: the share of the view in which the frame shown must have measured a surface (before the model fills in
     from others, so not `info["coverage"]`); two steps outside truncate."""
@@ -99,10 +107,12 @@ class Stage:
         if not isinstance(config.rig, RigConfig | None):
             raise TypeError(f"expected rig as a RigConfig, got {config.rig!r}: pass RigConfig(speed=1.0), say")
         self.control = make_control(config.control, time_control=config.time_control, max_rate=config.max_rate)
-        self.make_task = task_factory(config.task)
+        self._make_task = task_factory(config.task, config.task_options)
         self.model = find_model(config, self.size)
+        self._painter: WarpModel | None = None  # made when something is to be drawn
         self.frames = check_frames(config.frames_per_step, self.model)
         self.rig = config.rig or RigConfig()
+        self.jitter = check_jitter(config.jitter)
         self.rides = config.mount == "source"
         self.at_first_camera = np.broadcast_to(np.eye(4), (self.frames, 4, 4))
         self.observation_space = observation_space(
@@ -121,6 +131,13 @@ class Stage:
         self.places = {scene.digest: Place(scene, self.size) for scene in self.scenes}
         self.render_fps = max(1, round(self.scenes[0].fps / self.frames))  # a frame a step, at the world's own pace
 
+    def make_task(self) -> Task:
+        """A task for one world."""
+        task = self._make_task()
+        if isinstance(task, Bound):
+            task.bind(self)
+        return task
+
     def empty_observation(self, *batch: int) -> Arrays:
         """Fresh arrays for a world's observation to be written into; `batch` worlds, if given."""
         return empty_observation(self.observation_space, self.recycler, *batch)
@@ -135,6 +152,7 @@ class Stage:
             "size": list(self.size),
             "frames_per_step": self.frames,
             "task": task_name(self.config.task),
+            "task_options": dict(self.config.task_options),
             "mount": self.config.mount,
             "ends": self.config.ends,
             "min_coverage": float(self.config.min_coverage),
@@ -149,6 +167,24 @@ class Stage:
         """What of each place's measured geometry a camera (row of `c2w`) sees while the frame is shown; one call."""
         seen = look([place.survey for place in places], frames, c2w)
         return [Sight(one, int(np.count_nonzero(one >= 0)) / one.size) for one in seen]
+
+    def coverage(self, scene: Scene, frame: int, c2w: Pose) -> float:
+        """Share of the view of a camera (4, 4), 0 to 1, in which a source frame has measured a surface; the corridor is where
+        it is `min_coverage` or more."""
+        return self.look([self.place(scene)], [frame], c2w[None])[0].coverage
+
+    def picture(self, scene: Scene, frame: int, c2w: Pose) -> Rgb:
+        """A source frame seen from a camera (4, 4), as observations are: uint8 (H, W, 3), a fresh array.
+
+        Drawn from the scene's geometry whatever model is played, equal to the bit every time. From the recorded camera it is
+        the recorded frame.
+        """
+        self._painter = self._painter or WarpModel(self.model.render_size)
+        request = BlockRequest(np.array([frame]), c2w[None], np.array([0]))
+        _, blocks = self._painter.start([scene], [0], [request])
+        out = np.empty((*self.size, 3), np.uint8)
+        self.resizer.rgb(blocks[0].rgb[0], out)
+        return out
 
     def choose_scene(self, choice: object) -> Scene:
         """The scene that `options["scene"]` names: a position among the environment's scenes, the name of one of them,
@@ -226,14 +262,27 @@ def find_scenes(config: EnvConfig) -> list[Scene]:
     else:
         from inspatio_gym.scenes import anchor  # brings the geometry estimators with it
 
-        videos = [config.video] if isinstance(config.video, str | Path) else list(config.video or ())
         scenes = [
             anchor(video, estimator=config.estimator, progress=sys.stderr.isatty(), **config.anchor_options)
-            for video in videos
+            for video in cast(list[str | Path], expand(config.video or ()))
         ]
     if not scenes:
         raise ValueError("expected at least one video or scene, got an empty list: pass scene='room', say")
     return scenes
+
+
+def check_jitter(jitter: object) -> NDArray[np.float64]:
+    """`jitter` as six numbers. Raises ValueError for others."""
+    try:
+        array = np.asarray(jitter, np.float64)
+    except (TypeError, ValueError):
+        array = np.empty(0)
+    if array.shape != (6,) or not (np.isfinite(array) & (array >= 0)).all():
+        raise ValueError(
+            f"expected jitter as six numbers of 0 or more (right, down, forward; yaw, pitch, roll), got {jitter!r}: pass "
+            "(0, 0, 0, 0, 0, 0) to begin on the mount"
+        )
+    return array
 
 
 def check_frames(frames: object, model: WorldModel) -> int:

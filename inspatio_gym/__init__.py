@@ -22,9 +22,17 @@ _project = _root / "pyproject.toml"
 if _project.is_file() and 'name = "inspatio-gym"' in _project.read_text(encoding="utf-8"):
     __path__.append(str(_root))
 
-gymnasium.register(
-    id="InSpatio-v0",
-    entry_point="inspatio_gym.envs.env:InSpatioEnv",
-    vector_entry_point="inspatio_gym.envs.vector_env:InSpatioVectorEnv",
-    max_episode_steps=250,
-)
+# By id, what it gives the environment by default.
+_IDS: dict[str, dict[str, object]] = {
+    "InSpatio-v0": {},
+    "InSpatioGoal-v0": {"task": "goal", "time_control": True, "ends": "clamp"},
+    "InSpatioMoment-v0": {"task": "moment", "control": "time", "ends": "clamp"},
+}
+for _id, _defaults in _IDS.items():
+    gymnasium.register(
+        id=_id,
+        entry_point="inspatio_gym.envs.env:InSpatioEnv",
+        vector_entry_point="inspatio_gym.envs.vector_env:InSpatioVectorEnv",
+        max_episode_steps=250,
+        kwargs=_defaults,
+    )

@@ -4,6 +4,7 @@
     render       videos, a path -> new views    inspatio_gym.render.config.RenderConfig
     train        scenes -> a policy             inspatio_gym.agents.config.TrainConfig
     evaluate     a policy -> a table            EvaluateConfig
+    zoo          policies that came along       inspatio_gym.agents.zoo:ZooConfig
     collect      a policy -> datasets           inspatio_gym.collect.config.CollectConfig
     demo         all of it in a few minutes     DemoConfig
     bench        how fast this machine steps    inspatio_gym.bench.BenchConfig
@@ -84,6 +85,7 @@ COMMANDS = {
     "render": ("inspatio_gym.render.config:RenderConfig", "inspatio_gym.render.command:render"),
     "train": ("inspatio_gym.agents.config:TrainConfig", "inspatio_gym.agents.train:train"),
     "evaluate": ("inspatio_gym.agents.config:EvaluateConfig", "inspatio_gym.agents.evaluate:evaluate"),
+    "zoo": ("inspatio_gym.agents.zoo:ZooConfig", "inspatio_gym.agents.zoo:zoo"),
     "collect": ("inspatio_gym.collect.config:CollectConfig", "inspatio_gym.collect.command:collect"),
     "demo": ("inspatio_gym.agents.config:DemoConfig", "inspatio_gym.agents.demo:demo"),
     "bench": ("inspatio_gym.bench:BenchConfig", "inspatio_gym.bench:bench"),
@@ -120,10 +122,12 @@ def _main(arguments: list[str]) -> int:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     with warnings.catch_warnings():
         warnings.showwarning = _say
+        asked = _found(kind)
         config = tyro.cli(
-            _found(kind),
+            asked,
             prog=f"inspatio-gym {name}",
             args=options,
+            default=asked.defaults(options) if hasattr(asked, "defaults") else tyro.MISSING_NONPROP,
             config=(tyro.conf.FlagCreatePairsOff,),
         )
         return _run(function, config)

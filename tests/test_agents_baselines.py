@@ -44,7 +44,7 @@ def test_random_depends_on_each_worlds_seed_alone(space: gym.Space):
     def actions(seeds: list[int]) -> np.ndarray:
         agent = Random(space)
         agent.begin(seeds)
-        return np.array([agent.act({}) for _ in range(20)])
+        return np.array([agent.act({}, {}) for _ in range(20)])
 
     both, other = actions([3, 4]), actions([4, 3])
     assert (both[:, 0] == other[:, 1]).all()
@@ -60,7 +60,7 @@ def test_holding_still_is_zero_or_pause():
     ):
         agent = hold_still(control.space, control.names)
         agent.begin([0, 1])
-        assert (agent.act({}) == np.stack([expected, expected])).all()
+        assert (agent.act({}, {}) == np.stack([expected, expected])).all()
 
 
 def test_constants_are_different_sound_and_named():
@@ -88,7 +88,7 @@ def test_looking_around_sweeps_to_both_sides(control):
     agent.begin([0])
     yaw, visited = 0.0, []
     for _ in range(40):
-        action = agent.act(seen(yaw))[0]
+        action = agent.act(seen(yaw), {})[0]
         motion, rate = control.read(action)
         assert rate == 1.0
         yaw += 15 * motion[3]
@@ -114,7 +114,7 @@ def test_looking_around_in_time_goes_to_both_ends():
     control = make_control("time")
     agent = LookAround(control.space, control.names)
     agent.begin([0])
-    beats = [agent.act(seen(position=p))[0, 0] for p in (0.5, 0.99, 0.5, 0.01, 0.5)]
+    beats = [agent.act(seen(position=p), {})[0, 0] for p in (0.5, 0.99, 0.5, 0.01, 0.5)]
     assert beats == [1, -1, -1, 1, 1]
 
 
@@ -122,7 +122,7 @@ def test_a_constant_agent_serves_as_many_worlds_as_begin():
     agent = Constant(np.arange(7) / 7)
     for worlds in (3, 1):
         agent.begin(range(worlds))
-        assert agent.act({}).shape == (worlds, 7)
+        assert agent.act({}, {}).shape == (worlds, 7)
 
 
 @pytest.mark.parametrize(

@@ -46,12 +46,11 @@ def test_the_page_has_the_figures_that_were_measured(made: tuple[Path, Compariso
     rows = [line for line in page.splitlines() if line.startswith("| ")]
     for agent in measured["agents"]:
         assert agent["mean"] == np.mean(agent["returns"])
-        cells = [
-            f"{agent['mean']:.2f}",
-            f"{agent['low']:.2f} to {agent['high']:.2f}",
-            f"{np.mean(agent['lengths']):.1f}",
-        ]
-        cells += [f"{np.mean(values):.3g}" for values in agent["metrics"].values()]
+        cells = [f"{agent['mean']:.2f} [{agent['low']:.2f}, {agent['high']:.2f}]", f"{np.mean(agent['lengths']):.1f}"]
+        for name, values in agent["metrics"].items():
+            mean, low, high = agent["intervals"][name].values()
+            assert mean == pytest.approx(np.mean(values))
+            cells.append(f"{mean:.3g}" if low == high else f"{mean:.3g} [{low:.3g}, {high:.3g}]")
         assert f"| {agent['agent']} | {' | '.join(cells)} |" in rows
 
 

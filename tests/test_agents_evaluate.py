@@ -105,7 +105,7 @@ class Knows:
     def begin(self, seeds):
         self.worlds = len(seeds)
 
-    def act(self, observations):
+    def act(self, observations, infos):
         return np.tile(np.array([[0.2, 0.0]], np.float32), (self.worlds, 1))
 
 
@@ -147,7 +147,7 @@ def compared(trained: list[float] | None, random: list[float]) -> Comparison:
         world={},
         trained=None if trained is None else row("trained policy", trained),
         rivals=(row("random", random), row("hold still", none), row("constant: nothing", none)),
-        scripted=row("scripted look-around", [99.0] * len(random)),
+        scripted=(row("scripted look-around", [99.0] * len(random)),),
     )
 
 
@@ -194,11 +194,10 @@ def test_the_paired_difference_is_that_of_returns_from_the_same_start_state():
 
 def test_the_table_says_what_was_measured():
     table = compared(None, random=[0.0, 1, 2, 3]).table()
-    assert table[0] == ["agent", "return", "95% interval", "steps", "seen"]
-    assert table[1][:2] == ["random", "1.50"]
-    assert table[1][3:] == ["4.5", "0.214"]
+    assert table[0] == ["agent", "return [95% interval]", "steps", "seen"]
+    assert table[1] == ["random", "1.50 [0.50, 2.50]", "4.5", "0.214 [0.0714, 0.357]"]
     assert len({len(line) for line in as_text(table).splitlines()}) == 1
-    assert as_markdown(table).splitlines()[1] == "| --- | ---: | ---: | ---: | ---: |"
+    assert as_markdown(table).splitlines()[1] == "| --- | ---: | ---: | ---: |"
 
 
 def test_the_simple_agents_are_compared_without_a_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -232,7 +231,7 @@ def test_a_policy_brings_its_own_world(tmp_path: Path):
 def test_the_table_is_headed_by_the_world_that_was_played(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     card = make_card("ppo", "rotation")
     save_policy(tmp_path / "policy.safetensors", new_policy(card), card)
-    evaluate(EvaluateConfig(policy=tmp_path, control="free", episodes=2))  # the default: maybe not asked for
+    evaluate(EvaluateConfig(policy=tmp_path, control="rotation", episodes=2))
     heading = capsys.readouterr().out.splitlines()[0]
     assert heading.startswith("World room, model fake, task explore, control rotation;")
     assert "16x24 pixels" in heading

@@ -39,7 +39,7 @@ def observations(card: Card, worlds: int = 4) -> dict[str, np.ndarray]:
 def acted(policy, card: Card, steps: int = 3) -> np.ndarray:
     agent = Trained(policy)
     agent.begin(range(4))
-    return np.array([agent.act(observations(card)) for _ in range(steps)])
+    return np.array([agent.act(observations(card), {}) for _ in range(steps)])
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,13 @@ def test_a_run_leaves_a_policy_checkpoints_and_a_log(tmp_path: Path, algo: Algor
     } <= set(tags["scalars"])
 
 
+def test_worlds_may_look_different_from_episode_to_episode(tmp_path: Path):
+    plain, random = (train(replace(TINY, run=tmp_path / str(one), randomize=one)) for one in (False, True))
+    assert {path.name for path in random.iterdir()} == LEFT
+    policies = [{k: v.tolist() for k, v in load_policy(run)[0].state_dict().items()} for run in (plain, random)]
+    assert policies[0] != policies[1]
+
+
 def test_worlds_in_actors_teach_the_same(tmp_path: Path):
     """Whatever is logged but the time, and the policy that is kept, are those of worlds in this process."""
     pytest.importorskip("ray")

@@ -179,7 +179,7 @@ class Echo:
     def begin(self, seeds):
         (self.seed,) = seeds
 
-    def act(self, observations):
+    def act(self, observations, infos):
         assert observations["count"].shape == (1, 1)
         return np.array([self.seed])
 
@@ -297,11 +297,11 @@ def test_ctrl_c_leaves_a_dataset_that_can_be_read_and_gone_on_with(asked, one, t
     config = replace(asked, output=tmp_path / "stopped")
     act, calls = Random.act, []
 
-    def interrupted(self, observations):
+    def interrupted(self, observations, infos):
         calls.append(None)
         if len(calls) == 12:
             raise KeyboardInterrupt
-        return act(self, observations)
+        return act(self, observations, infos)
 
     monkeypatch.setattr(Random, "act", interrupted)
     with pytest.raises(KeyboardInterrupt, match=r"stopped after [2-6] of 7 episodes; the same command goes on"):

@@ -16,6 +16,7 @@ from inspatio_gym.fake import FakeWorld
 from inspatio_gym.scenes import Scene
 
 SIZE = (48, 80)
+TASKS = ("explore", "goal", "goal-curriculum", "moment")
 
 
 @pytest.fixture(scope="module")
@@ -62,27 +63,28 @@ def same(a: Any, b: Any) -> None:
         assert a == b
 
 
-def test_500_steps_are_bit_equal(scenes):
+@pytest.mark.parametrize("task", TASKS)
+def test_500_steps_are_bit_equal(scenes, task):
     held = actions(500)
     runs = []
-    for env in (make(scenes), make(scenes)):
+    for env in (make(scenes, task=task), make(scenes, task=task)):
         runs.append([env.reset(seed=11), *play(env, held)])
     same(*runs)
     assert len(runs[0]) > 510  # over several episodes
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_a_restored_snapshot_goes_on_bit_equal(scenes, seed):
+@pytest.mark.parametrize(("task", "seed"), [*((task, 0) for task in TASKS), ("explore", 1), ("explore", 2)])
+def test_a_restored_snapshot_goes_on_bit_equal(scenes, task, seed):
     rng = np.random.default_rng(seed)
     held = actions(int(rng.integers(5, 60)), seed)
     later = actions(60, seed + 100)
-    env = make(scenes)
+    env = make(scenes, task=task)
     env.reset(seed=seed)
     play(env, held)
     snapshot = env.snapshot()
     expected = play(env, later)
 
-    elsewhere = make(scenes)
+    elsewhere = make(scenes, task=task)
     shown = elsewhere.restore(snapshot)
     assert shown in elsewhere.observation_space
     same(play(elsewhere, later), expected)
@@ -100,8 +102,9 @@ def test_restoring_returns_what_was_seen_last(scenes):
     assert (env.render() == frame).all()
 
 
-def test_a_snapshot_is_plain_data_of_its_own(scenes):
-    env = make(scenes)
+@pytest.mark.parametrize("task", TASKS)
+def test_a_snapshot_is_plain_data_of_its_own(scenes, task):
+    env = make(scenes, task=task)
     env.reset(seed=0)
     env.step(actions(1)[0])
     snapshot = env.snapshot()

@@ -101,6 +101,39 @@ def test_collisions_and_leaving_cost(box):
     assert np.subtract(*judged) == pytest.approx([-OUTSIDE, -OUTSIDE])
 
 
+@pytest.mark.parametrize(
+    ("exploit", "arguments"),
+    [
+        ([{}] * 60, {}),
+        ([{"yaw": 0.02}, {"yaw": -0.02}] * 30, {}),
+        ([{"right": 0.05, "time": 0.1}, {"right": -0.05, "time": -0.1}] * 30, {}),
+        ([{"yaw": 1.0}] * 96, {"rig": RigConfig(turn_deg=180.0, max_yaw_deg=180.0), "min_coverage": 0.0}),
+    ],
+    ids=["pausing for ever", "trembling over a cell", "swaying over a cell", "spinning in place"],
+)
+def test_what_shows_nothing_new_pays_nothing(box, exploit, arguments):
+    """Whatever the first quarter of it has revealed, going on and on reveals no more."""
+    env = make(box, **arguments)
+    env.reset(options={"time": 0.7, "pose": np.eye(4)})
+    rewards = [env.step(act(**parts))[1] for parts in exploit]
+    assert sum(rewards[len(rewards) // 4 :]) <= 1e-9
+    assert sum(rewards) < surface_cells(box).number / surface_cells(box).in_frame
+
+
+def test_leaving_the_corridor_costs_more_than_there_is_to_see_outside(box):
+    """Turning away for good: what the last two steps show is less than what they cost."""
+    for yaw in (1.0, -1.0):
+        env = make(box)
+        env.reset(options={"time": 0.7, "pose": np.eye(4)})
+        rewards, truncated = [], False
+        while not truncated:
+            _, reward, _, truncated, info = env.step(act(yaw=yaw))
+            rewards.append(reward)
+        assert info["truncated_reason"] == "corridor"
+        assert sum(rewards[-2:]) < 0
+        assert info["steps_outside"] == 2
+
+
 def test_looking_around_beats_every_constant_action(box):
     """A policy that turns in a circle, steering by the pose it observes, reveals more than any action held for good."""
 

@@ -114,17 +114,21 @@ def sampled(envs: VectorEnv, steps: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("engine", "model", "control", "mode"),
+    ("engine", "model", "control", "mode", "task"),
     [
-        *(("process", "fake", control, mode) for control in CONTROLS for mode in MODES),
-        *(("process", "warp", "free", mode) for mode in MODES),
-        ("1 actor", "fake", "discrete", AutoresetMode.NEXT_STEP),
-        ("3 actors", "warp", "free", AutoresetMode.SAME_STEP),
+        *(("process", "fake", control, mode, "explore") for control in CONTROLS for mode in MODES),
+        *(("process", "warp", "free", mode, "explore") for mode in MODES),
+        *(("process", "warp", "free", AutoresetMode.SAME_STEP, task) for task in ("goal", "goal-curriculum", "moment")),
+        ("1 actor", "fake", "discrete", AutoresetMode.NEXT_STEP, "explore"),
+        ("3 actors", "warp", "free", AutoresetMode.SAME_STEP, "explore"),
+        ("3 actors", "fake", "free", AutoresetMode.NEXT_STEP, "goal"),
     ],
 )
-def test_every_engine_is_gymnasiums_own_vector_environment(make: Make, engine, model, control, mode):
+def test_every_engine_is_gymnasiums_own_vector_environment(make: Make, engine, model, control, mode, task):
     """The same spaces, seeds, observations, rewards, ends and infos over many episodes, bit by bit."""
-    ours, theirs = (make(kind, 5, mode, ends="end", model=model, control=control) for kind in (engine, "single"))
+    ours, theirs = (
+        make(kind, 5, mode, ends="end", model=model, control=control, task=task) for kind in (engine, "single")
+    )
     for space in ("single_observation_space", "observation_space", "single_action_space", "action_space"):
         assert getattr(ours, space) == getattr(theirs, space)
     assert ours.metadata["autoreset_mode"] is mode

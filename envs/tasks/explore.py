@@ -14,8 +14,11 @@ without turning thus reveals only what passes through the middle of the video; t
 turning so far that nothing measured is left in the view (the corridor). Since the cells are the scene's and the camera
 is the commanded one, the model's pixels have no say in the reward.
 
-Metrics: `explored` cells, `explored_fraction` of all, `collisions` (steps), `path_length` in median depths and
-`rotation_deg`, both relative to the mount.
+Nothing else pays: a cell counts once, so that pausing, swaying over a cell's edge and turning in a circle earn what the
+first time showed and no more, and what lies outside the corridor is less than what going there costs.
+
+Metrics: `explored` cells, `explored_fraction` of all, `collisions` (steps), `steps_outside` the corridor, `path_length` in
+median depths and `rotation_deg`, both relative to the mount.
 """
 
 from collections.abc import Mapping
@@ -48,7 +51,7 @@ class Explore:
     def reset(self, moment: Moment, rng: np.random.Generator) -> None:
         self._cells = surface_cells(moment.scene)
         self._seen = np.zeros(self._cells.number, np.bool_)
-        self._explored = self._collisions = 0
+        self._explored = self._collisions = self._steps_outside = 0
         self._path_length = self._rotation_deg = 0.0
         self._look(moment)
 
@@ -60,6 +63,7 @@ class Explore:
             self._collisions += 1
             reward -= COLLISION
         if moment.outside:
+            self._steps_outside += 1
             reward -= OUTSIDE
         return reward, False
 
@@ -71,6 +75,7 @@ class Explore:
             "explored": self._explored,
             "explored_fraction": self._explored / max(self._cells.number, 1),
             "collisions": self._collisions,
+            "steps_outside": self._steps_outside,
             "path_length": self._path_length,
             "rotation_deg": self._rotation_deg,
         }
@@ -79,6 +84,7 @@ class Explore:
         return {
             "seen": np.packbits(self._seen),
             "collisions": self._collisions,
+            "steps_outside": self._steps_outside,
             "path_length": self._path_length,
             "rotation_deg": self._rotation_deg,
         }
@@ -87,7 +93,7 @@ class Explore:
         self._cells = surface_cells(scene)
         self._seen = np.unpackbits(snapshot["seen"], count=self._cells.number).astype(np.bool_)
         self._explored = int(np.count_nonzero(self._seen))
-        self._collisions = snapshot["collisions"]
+        self._collisions, self._steps_outside = snapshot["collisions"], snapshot["steps_outside"]
         self._path_length, self._rotation_deg = snapshot["path_length"], snapshot["rotation_deg"]
 
     def _look(self, moment: Moment) -> int:

@@ -35,12 +35,12 @@ class CollectConfig(WorldConfig):
     format: tuple[str, ...] = ("plain",)
     """One or several of minari, lerobot (v3.0), and plain (mp4, depth video, parquet)."""
     policy: str = "random"
-    """Who acts: "random", "scripted:look-around", "scripted:hold-still", or the folder of a training run, whose world is
-    then played: only --video, --scene and --max-episode-steps may change it."""
+    """Who acts: "random", "scripted:look-around", "scripted:hold-still", the folder of a training run, or zoo:NAME,
+    whose world is then played: only --video, --scene and --max-episode-steps may change it."""
     episodes: int = 10
     """Episodes to write."""
-    max_episode_steps: Annotated[int, tyro.conf.arg(aliases=("--max-steps",))] = 250
-    """Steps after which an episode is cut."""
+    max_episode_steps: Annotated[int | None, tyro.conf.arg(aliases=("--max-steps",))] = None
+    """Steps after which an episode is cut; by default what the environment's recipe says, else 250."""
     num_envs: int = 8
     """Worlds that are stepped together. Their episodes are in memory until they end."""
     engine: Literal["inprocess", "ray"] = "inprocess"
@@ -78,7 +78,7 @@ class CollectConfig(WorldConfig):
             ("num_actors", None),
         ):
             asked = getattr(self, name)
-            if asked < 1 or (most is not None and asked > most):
+            if asked is not None and (asked < 1 or (most is not None and asked > most)):
                 wanted = "1 or more" if most is None else f"1 to {most:,}"
                 raise ValueError(f"expected --{name.replace('_', '-')} of {wanted}, got {asked}")
         sets = len(TRAINING_SEEDS) // MOST_EPISODES

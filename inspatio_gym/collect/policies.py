@@ -4,6 +4,7 @@ random                  actions drawn uniformly, from each episode's seed
 scripted:look-around    sweeps the view to and fro
 scripted:hold-still     the zero action
 runs/clip               what `inspatio-gym train --run runs/clip` has learned, in the world that it was trained in
+zoo:moment-ppo          the same of a policy that came with the package
 """
 
 import hashlib
@@ -51,16 +52,15 @@ def find_policy(name: str, config: WorldConfig) -> Policy:
                 f"expected a script out of {list(SCRIPTED)}, got {script!r}: pass --policy scripted:look-around"
             )
         return Policy(name, from_anywhere(config.world()), SCRIPTED[script])
-    if not Path(name).exists():
+    if kind != "zoo" and not Path(name).exists():
         raise ValueError(
             f"expected a policy out of random, {', '.join(f'scripted:{one}' for one in SCRIPTED)}, or the folder of a "
             f"training run, got {name!r}: train one with `inspatio-gym train --run {name}`"
         )
-    from inspatio_gym.agents.policy import POLICY_FILE, Trained, load_policy
+    from inspatio_gym.agents.policy import Trained, load_policy, policy_file
 
     policy, card = load_policy(name)
-    file = Path(name) / POLICY_FILE if Path(name).is_dir() else Path(name)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    digest = hashlib.sha256(policy_file(name).read_bytes()).hexdigest()
     world = world_of_policy(card.world, config, anew=["max_episode_steps"])
     return Policy(f"{card.algo} {digest[:12]}", from_anywhere(world), lambda *_: Trained(policy), digest)
 

@@ -100,7 +100,7 @@ def _step(envs: VectorEnv, agents: Sequence[Agent], tapes: dict[int, _Tape], pla
     """Step the worlds that have a tape; episodes that end go from there to `played`."""
     worlds = sorted(tapes)
     actions = [
-        agents[world].act({name: value[None] for name, value in tapes[world].observations[-1].items()})[0]
+        agents[world].act(_batch_of_one(tapes[world].observations[-1]), _batch_of_one(tapes[world].infos[-1]))[0]
         for world in worlds
     ]
     observations, rewards, terminations, truncations, infos = envs.step_slots(worlds, np.stack(actions))  # type: ignore[attr-defined]
@@ -112,6 +112,10 @@ def _step(envs: VectorEnv, agents: Sequence[Agent], tapes: dict[int, _Tape], pla
             tape.add(np.asarray(action), _row(observations, row), float(rewards[row]), info)
         if terminations[row] or truncations[row]:
             played[tape.index] = tapes.pop(world).end(bool(terminations[row]), bool(truncations[row]))
+
+
+def _batch_of_one(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: np.asarray(value)[None] for name, value in values.items()}
 
 
 def _row(arrays: Arrays, row: int) -> Arrays:

@@ -9,9 +9,7 @@ from tqdm import tqdm
 from inspatio_gym.render.config import RenderConfig
 from inspatio_gym.render.farm import in_actors, in_this_process
 from inspatio_gym.render.job import Outcome, Task
-
-VIDEOS = {".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
-"""Endings of the files that count as videos in a folder; a file that is named may have any."""
+from inspatio_gym.scenes.folder import videos_in
 
 
 def render(config: RenderConfig) -> int:
@@ -48,13 +46,7 @@ def all_tasks(config: RenderConfig) -> list[Task]:
     videos: list[Path] = []
     for given in config.video:
         path = given.expanduser()
-        if not path.is_dir():
-            videos.append(path)
-            continue
-        found = sorted(file for file in path.iterdir() if file.suffix.lower() in VIDEOS and file.is_file())
-        if not found:
-            raise ValueError(f"expected videos in the folder {path}, got none of {', '.join(sorted(VIDEOS))}")
-        videos += found
+        videos += videos_in(path) if path.is_dir() else [path]
     sources = [("video", str(video)) for video in videos] + [("scene", scene) for scene in config.scene]
     if not sources:
         raise ValueError("expected --video or --scene, got neither: inspatio-gym render --video clip.mp4")

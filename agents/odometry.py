@@ -1,0 +1,101 @@
+"""Learn to see one's own motion, before learning what to do with it.
+
+    random actions      ->  pictures (n, H, W, 3) with the poses (n, 7) at which they were seen, and in which episode
+    two of one episode  ->  the way from the first camera to the second, by their poses
+    `MatchingFeatures`  ->  the same way, by the pictures alone; the mean absolute difference is what falls
+
+The pictures and the poses are what every agent observes; neither goals nor rewards are looked at. An agent that can tell the
+way between two pictures can tell the way from what it sees to the picture of a goal, and a reinforcement learner, whose
+every number is worth a fraction of a label, has only to learn what to do with it. The eye is kept as it is from then on.
+
+Ref: Agrawal, Carreira and Malik 2015, "Learning to see by moving".
+"""
+
+from collections.abc import Sequence
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from inspatio_gym.agents.matching import MatchingFeatures
+from inspatio_gym.agents.progress import Progress
+from inspatio_gym.extras import extra
+from inspatio_gym.geometry.poses import from_quaternion, ypr_deg
+
+with extra("agents"):
+    import torch
+    from stable_baselines3.common.vec_env import VecEnv
+
+PAIRS_A_PICTURE = 12
+PACE = 0.45  # of full speed: what two pictures of an episode share is what there is to learn from
+BATCH = 256  # pairs
+RATE = 1e-3  # of Adam; falls to a twentieth
+UNITS = np.array([0.5, 0.5, 0.5, 30.0, 30.0, 30.0], np.float32)  # of a way: median depths, degrees
+ROLL = 0.2  # of a full lean; goals are level
+
+
+def learn_odometry(eye: MatchingFeatures, worlds: VecEnv, names: Sequence[str], *, pairs: int, seed: int) -> float:
+    """Train `eye` on `pairs` pairs of pictures from `worlds`, in which it is roamed first; returns the last mean error, in units
+    of half a median depth and of 30 degrees. names: of the action's components, or of the moves."""
+    rng = np.random.default_rng([seed, 1])
+    pictures, poses, episodes = roam(worlds, names, pairs // PAIRS_A_PICTURE, rng)
+    device = next(eye.parameters()).device
+    rotations = from_quaternion(poses[:, 3:]).astype(np.float32)
+    angles = ypr_deg(rotations).astype(np.float32)
+    order = np.argsort(episodes, kind="stable")
+    first = np.searchsorted(episodes[order], episodes)
+    last = np.searchsorted(episodes[order], episodes, side="right")
+
+    def seen(which: NDArray[np.int64]) -> torch.Tensor:
+        return torch.from_numpy(pictures[which]).to(device).permute(0, 3, 1, 2).float() / 255
+
+    for part in eye.sight:
+        part.requires_grad_(True)
+    optimizer = torch.optim.Adam([p for part in eye.sight for p in part.parameters()], RATE)
+    bar = Progress("learning to see", pairs, 0, "pairs")
+    error = float("nan")
+    for done in range(0, pairs, BATCH):
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * max(0.05, 1 - done / pairs)
+        a = rng.integers(len(episodes), size=BATCH)
+        b = order[rng.integers(first[a], last[a])]
+        moved = np.einsum("nji,nj->ni", rotations[a], poses[b, :3] - poses[a, :3]) * (1, -1, 1)  # right, up, forward
+        turned = (angles[b] - angles[a] + 180) % 360 - 180
+        way = torch.from_numpy((np.concatenate((moved, turned), 1) / UNITS).astype(np.float32)).to(device)
+        loss = (eye.way(seen(a), seen(b)) - way).abs().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        error = loss.item() if done == 0 else 0.98 * error + 0.02 * loss.item()
+        bar.update(done + BATCH, error=error)
+    bar.close()
+    for part in eye.sight:
+        part.requires_grad_(False)
+    return error
+
+
+def roam(
+    worlds: VecEnv, names: Sequence[str], number: int, rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.int64]]:
+    """Act at random while time is held, as far as it can be, for at least `number` steps: pictures (n, H, W, 3), observed
+    poses (n, 7), episodes (n,)."""
+    count, space = worlds.num_envs, worlds.action_space
+    episode = np.arange(count)
+    pictures, poses, episodes = [], [], []
+    observations = worlds.reset()
+    bar = Progress("roaming", number, 0, "pictures")
+    for done in range(0, number, count):
+        assert isinstance(observations, dict)
+        pictures.append(observations["rgb"])
+        poses.append(observations["pose"])
+        episodes.append(episode.copy())
+        if isinstance(space, gym.spaces.Discrete):
+            actions = rng.integers(space.n, size=count)
+        else:
+            actions = rng.uniform(-PACE, PACE, (count, len(names))).astype(np.float32)
+            actions *= [{"time": 0.0, "roll": ROLL}.get(name, 1.0) for name in names]
+        observations, _, ended, _ = worlds.step(actions)
+        episode = np.where(ended, episode.max() + 1 + np.arange(count), episode)
+        bar.update(done + count)
+    bar.close()
+    return np.concatenate(pictures), np.concatenate(poses).astype(np.float64), np.concatenate(episodes)
