@@ -222,7 +222,7 @@ def find_scenes(config: EnvConfig) -> list[Scene]:
         )
     if config.scene is not None:
         choices = [config.scene] if isinstance(config.scene, str | Path | Scene) else list(config.scene)
-        scenes = [load_scene(choice) for choice in choices]
+        scenes = [load_scene(choice, progress=True) for choice in choices]
     else:
         from inspatio_gym.scenes import anchor  # brings the geometry estimators with it
 

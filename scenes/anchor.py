@@ -13,11 +13,9 @@ black, undecodable) is logged as a warning and kept in its provenance; geometry 
 
 import importlib
 import logging
-import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,13 +24,13 @@ from tqdm import tqdm
 
 from inspatio_gym.checkpoints import CHECKPOINTS
 from inspatio_gym.scenes import estimate as estimators
-from inspatio_gym.scenes.cache import cache_root, explained, partial_folder, scene_key
+from inspatio_gym.scenes.cache import cache_root, scene_key
 from inspatio_gym.scenes.caption import plan
 from inspatio_gym.scenes.decode import MIN_FRAMES, Clip, Video, content_hash, frames, probe
-from inspatio_gym.scenes.errors import GeometryWarning, SceneError, VideoError
+from inspatio_gym.scenes.errors import GeometryWarning, VideoError
 from inspatio_gym.scenes.scene import Scene
 from inspatio_gym.scenes.shots import split_shots
-from inspatio_gym.scenes.store import SceneWriter
+from inspatio_gym.scenes.store import SceneWriter, stored
 from inspatio_gym.types import Rgb
 
 logger = logging.getLogger(__name__)
@@ -74,7 +72,7 @@ def anchor(
     content = content_hash(video)
     key = scene_key(content, {**options, "estimator_version": estimators.VERSION})
     target = (Path(cache) if cache is not None else cache_root()) / key
-    scene = _cached(target)
+    scene = stored(target)
     if scene is None:
         with Stages(show=progress and sys.stderr.isatty()) as stages:
             try:
@@ -187,22 +185,6 @@ def _estimator(name: str) -> Callable[..., Any]:
     home, attribute = estimators.ESTIMATORS[name].split(":")
     estimate = getattr(importlib.import_module(home), attribute)
     return partial(estimate, weights=name) if name in CHECKPOINTS else estimate
-
-
-def _cached(target: Path) -> Scene | None:
-    """The scene at `target`; None if there is none, or a damaged one, which is removed."""
-    with explained(target.parent):
-        if not target.exists():
-            return None
-        try:
-            return Scene.load(target)
-        except SceneError as problem:
-            logger.warning("anchoring again: %s", problem)
-            aside = partial_folder(target)
-            with suppress(FileNotFoundError):  # another process has found it too
-                target.rename(aside)
-            shutil.rmtree(aside, ignore_errors=True)
-    return None
 
 
 def _warn_of_assumptions(scene: Scene) -> None:

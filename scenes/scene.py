@@ -190,16 +190,24 @@ class Scene:
         return map_tensors(self.path / "geometry.safetensors")
 
 
-def load_scene(name_or_path: "str | Path | Scene") -> Scene:
-    """A bundled scene by name, a scene folder by path; a Scene is returned as it is. Raises SceneError otherwise."""
+def load_scene(name_or_path: "str | Path | Scene", *, progress: bool = False) -> Scene:
+    """A bundled scene by name, a synthetic one by what it is made of, a scene folder by path; a Scene as it is.
+
+    "synthetic:street?seed=3" is rendered once, which takes a minute or so, and found in the cache of scenes afterwards.
+    progress: show a bar meanwhile, if stderr is a terminal. Raises SceneError for what is no scene.
+    """
     if isinstance(name_or_path, Scene):
         return name_or_path
+    if str(name_or_path).startswith("synthetic:"):
+        from inspatio_gym.scenes.synthetic.address import synthetic_scene
+
+        return synthetic_scene(str(name_or_path), progress=progress)
     if str(name_or_path) in sample_names():
         return Scene.load(SAMPLES / str(name_or_path))
     if not Path(name_or_path).exists():
         raise SceneError(
-            f"expected a bundled scene ({', '.join(sample_names())}) or a scene folder, got {str(name_or_path)!r}: "
-            "turn a video into a scene with `inspatio-gym anchor`"
+            f"expected a bundled scene ({', '.join(sample_names())}), a synthetic one (synthetic:street?seed=3) or a scene "
+            f"folder, got {str(name_or_path)!r}: turn a video into a scene with `inspatio-gym anchor`"
         )
     return Scene.load(name_or_path)
 

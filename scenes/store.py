@@ -8,7 +8,9 @@ and the second learns so by `Overtaken`.
 
 import hashlib
 import json
+import logging
 import shutil
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -21,11 +23,14 @@ from safetensors.numpy import save
 from inspatio_gym.geometry.logdepth import MAX_CODE, decode_depth, encode_depth
 from inspatio_gym.geometry.poses import require_rigid
 from inspatio_gym.scenes.cache import explained, flush, hash_of, partial_folder, sweep
+from inspatio_gym.scenes.errors import SceneError
 from inspatio_gym.scenes.footage import FootageWriter, StoredClip
 from inspatio_gym.scenes.preview import save_preview
 from inspatio_gym.scenes.scene import FILES, SCHEMA_VERSION, Scene, SceneGeometry
 from inspatio_gym.scenes.timing import MAX_FPS, MIN_FPS
 from inspatio_gym.types import Intrinsics, Poses, Rgb, Size
+
+logger = logging.getLogger(__name__)
 
 SURVEY_SIDE = 64  # long side of the coarse depth
 SURVEY_STEP = 1.2  # within a block, a ratio of depths that is a step between surfaces rather than a slant
@@ -231,6 +236,22 @@ class SceneWriter:
             if footage is not None:
                 footage.abandon()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def stored(target: Path) -> Scene | None:
+    """The scene at `target`; None if there is none, or a damaged one, which is removed."""
+    with explained(target.parent):
+        if not target.exists():
+            return None
+        try:
+            return Scene.load(target)
+        except SceneError as problem:
+            logger.warning("making it again: %s", problem)
+            aside = partial_folder(target)
+            with suppress(FileNotFoundError):  # another process has found it too
+                target.rename(aside)
+            shutil.rmtree(aside, ignore_errors=True)
+    return None
 
 
 def _describe(file: Path) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def test_a_damaged_scene_is_made_again(video: Path, cache: Path, caplog: pytest.
     scene = anchor(video, cache=cache, estimator="flat")
     (scene.path / "source.mp4").unlink()
     again = anchor(video, cache=cache, estimator="flat")
-    assert "anchoring again: expected whole files" in caplog.text
+    assert "making it again: expected whole files" in caplog.text
     assert again.digest == scene.digest
     assert again.rgb(3).shape == (64, 96, 3)
     assert len(list(cache.iterdir())) == 1

@@ -171,7 +171,7 @@ class Studio:
 
     def _scene(self, task: Task) -> Scene:
         if task.kind == "scene":
-            return load_scene(task.source)
+            return load_scene(task.source, progress=not (self.config.gpus or self.config.workers))
         config = self.config
         return anchor(
             task.source,

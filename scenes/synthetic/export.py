@@ -12,20 +12,30 @@ import numpy as np
 from inspatio_gym.scenes import Scene, SceneGeometry, SceneWriter, save_video
 from inspatio_gym.scenes.synthetic.rooms import room
 from inspatio_gym.scenes.synthetic.streets import street
+from inspatio_gym.scenes.synthetic.styles import restyled
 from inspatio_gym.scenes.synthetic.world import SyntheticWorld
 from inspatio_gym.types import Size
 
 WORLDS: dict[str, Callable[[int], SyntheticWorld]] = {"room": room, "street": street}
+STYLES = ("plain", "camera")
+"""As drawn, or as if filmed: other surfaces and light (`styles`), and a sensor that shakes, blurs and rustles (`sensor`)."""
+VERSION = 1
+"""Of the generator: raised whenever a world or its film looks different from before, the bundled samples excepted."""
 METHOD = "synthetic-truth"
 SAMPLE_SIZE = (240, 416)
 """Frames and depth of the bundled samples: small enough for a repository, and every stored pixel is exact."""
 
 
-def make_world(name: str, seed: int) -> SyntheticWorld:
-    """A world by name. Raises ValueError for a name that there is not."""
+def make_world(name: str, seed: int, style: str = "plain") -> SyntheticWorld:
+    """A world by name, 0 or a larger whole seed, and style. Raises ValueError for what there is not."""
     if name not in WORLDS:
         raise ValueError(f"expected a world out of {sorted(WORLDS)}, got {name!r}")
-    return WORLDS[name](seed)
+    if style not in STYLES:
+        raise ValueError(f"expected a style out of {sorted(STYLES)}, got {style!r}")
+    if seed < 0:
+        raise ValueError(f"expected a seed of 0 or more, got {seed}")
+    world = WORLDS[name](seed)
+    return world if style == "plain" else restyled(world)
 
 
 def from_scene(scene: Scene) -> SyntheticWorld:
@@ -33,7 +43,7 @@ def from_scene(scene: Scene) -> SyntheticWorld:
     record = scene.provenance
     if scene.geometry.method != METHOD or "world" not in record or "seed" not in record:
         raise ValueError(f"expected a scene of a synthetic world, got {scene!r}: only write_scene makes those")
-    return make_world(record["world"], record["seed"])
+    return make_world(record["world"], record["seed"], record.get("style", "plain"))
 
 
 def write_scene(
@@ -75,6 +85,8 @@ def write_scene(
                 "generator": "inspatio_gym.scenes.synthetic",
                 "world": world.name,
                 "seed": world.seed,
+                "style": world.style,
+                "version": VERSION,
                 "samples": samples,
             },
         )

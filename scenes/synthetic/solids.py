@@ -7,17 +7,17 @@ moment; what stands still is prepared once.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from inspatio_gym.scenes.synthetic.tracer import BOX, CYLINDER, ELLIPSOID, Tables
+from inspatio_gym.scenes.synthetic.shapes import BOX, CYLINDER, ELLIPSOID
+from inspatio_gym.scenes.synthetic.textures import MATERIAL_WIDTH
+from inspatio_gym.scenes.synthetic.tracer import Tables
+from inspatio_gym.scenes.synthetic.tree import trees
 from inspatio_gym.types import Pose
 
 Vector = NDArray[np.float64]
-BACKDROP = 0
-"""The object id of the dome around a world."""
 
 
 def linear(colour: str) -> tuple[float, float, float]:
@@ -106,96 +106,64 @@ def tube(centre: Sequence[float], size: Sequence[float], material: Material, **o
     return Part(CYLINDER, centre, size, material, **options)
 
 
-class _Tree(NamedTuple):
-    """Boxes around boxes, in depth-first order; see `Tables`."""
-
-    low: Vector
-    high: Vector
-    skip: NDArray[np.int64]
-    leaf: NDArray[np.int64]
-
-
-def _area(low: Vector, high: Vector) -> Vector:
-    x, y, z = np.moveaxis(high - low, -1, 0)
-    return x * y + y * z + z * x
-
-
-def _tree(low: Vector, high: Vector, members: NDArray[np.int64]) -> _Tree:
-    """Split boxes (P, 3) where the surface area times the number of members of both halves is least, down to one each.
-
-    Ref: Goldsmith and Salmon, Automatic creation of object hierarchies for ray tracing, 1987.
-    """
-    nodes: list[tuple[Vector, Vector, int, int]] = []
-
-    def cut(members: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        best = (np.inf, members[:1], members[1:])
-        count = np.arange(1, len(members))
-        for axis in range(3):
-            order = members[np.argsort(low[members, axis] + high[members, axis], kind="stable")]
-            first = _area(np.minimum.accumulate(low[order]), np.maximum.accumulate(high[order]))[:-1]
-            back = order[::-1]
-            second = _area(np.minimum.accumulate(low[back]), np.maximum.accumulate(high[back]))[::-1][1:]
-            cost = first * count + second * count[::-1]
-            k = int(cost.argmin())
-            if cost[k] < best[0]:
-                best = (float(cost[k]), order[: k + 1], order[k + 1 :])
-        return best[1], best[2]
-
-    def grow(members: NDArray[np.int64]) -> None:
-        place = len(nodes)
-        leaf = int(members[0]) if len(members) == 1 else -1
-        nodes.append((low[members].min(axis=0), high[members].max(axis=0), 0, leaf))
-        if leaf < 0:
-            for half in cut(members):
-                grow(half)
-        nodes[place] = (*nodes[place][:2], len(nodes), leaf)
-
-    if len(members):
-        grow(members)
-    return _Tree(*(np.array([node[k] for node in nodes]) for k in range(4)))
-
-
 class Solids:
-    """The parts of some things as arrays, at any moment."""
+    """The parts of some things as arrays, at any moment: what stands still first, what moves last."""
 
     def __init__(self, things: Sequence[Thing]):
         self.things = tuple(things)
-        parts = [part for thing in things for part in thing.parts]
-        self.owner = np.array([*(1 + k for k, thing in enumerate(things) for _ in thing.parts), BACKDROP], np.int32)
-        """(P + 1,) the object id of each part, that of the dome last, where index -1 finds it."""
-        moves = np.array([thing.motion is not None for thing in things])[self.owner[:-1] - 1]
-        self._moving = np.flatnonzero(moves)
-        self._turn = np.stack([np.eye(3) if part.turn is None else part.turn for part in parts])
-        self._centre = np.array([part.centre for part in parts], float)
-        self._half = np.array([part.size for part in parts], float) / 2
-        self._fixed = {
-            "shape": np.array([part.shape for part in parts]),
-            "half": self._half,
-            "top": np.array([part.top for part in parts], float),
-            "opaque": np.array([part.opaque for part in parts]),
-            "material": np.array([part.material.row() for part in parts]),
-        }
-        self._still = _tree(*self._bounds(self._turn, self._centre), np.flatnonzero(~moves))
+        owned = [(1 + k, part) for k, thing in enumerate(things) if not thing.motion for part in thing.parts]
+        still = len(owned)
+        owned += [(1 + k, part) for k, thing in enumerate(things) if thing.motion for part in thing.parts]
+        parts = [part for _, part in owned]
+        turn = np.stack([np.eye(3) if part.turn is None else part.turn for part in parts])
+        centre = np.array([part.centre for part in parts], float)
+        self.still = _tables(turn[:still], centre[:still], _looks(owned[:still]))
+        self._turn, self._centre, self._look = turn[still:], centre[still:], _looks(owned[still:])
 
-    def at(self, time_s: float) -> Tables:
-        """The arrays at a moment: the tree of what stands still, and after it that of what moves."""
-        turn, centre = self._turn.copy(), self._centre.copy()
-        poses = [thing.motion(time_s) if thing.motion else np.eye(4) for thing in self.things]
-        for k in self._moving:
-            pose = poses[self.owner[k] - 1]
-            turn[k] = pose[:3, :3] @ turn[k]
-            centre[k] = pose[:3, :3] @ centre[k] + pose[:3, 3]
-        still, moving = self._still, _tree(*self._bounds(turn, centre), self._moving)
-        return Tables(
-            rotation=turn,
-            centre=centre,
-            low=np.concatenate([still.low.reshape(-1, 3), moving.low.reshape(-1, 3)]),
-            high=np.concatenate([still.high.reshape(-1, 3), moving.high.reshape(-1, 3)]),
-            skip=np.concatenate([still.skip, moving.skip + len(still.skip)]).astype(np.int64),
-            leaf=np.concatenate([still.leaf, moving.leaf]).astype(np.int64),
-            **self._fixed,
-        )
+    def moving(self, times_s: Sequence[float]) -> Tables:
+        """What moves at T moments: T times its M parts, T times its 2 M - 1 nodes, moment by moment."""
+        count, moments = len(self._centre), len(times_s)
+        if not count:
+            return _tables(self._turn, self._centre, self._look)
+        poses = np.empty((moments, count, 4, 4))
+        first = 0
+        for thing in self.things:
+            if thing.motion:
+                last = first + len(thing.parts)
+                for k, time_s in enumerate(times_s):
+                    poses[k, first:last] = thing.motion(float(time_s))
+                first = last
+        turn = poses[..., :3, :3] @ self._turn
+        centre = (poses[..., :3, :3] @ self._centre[:, :, None])[..., 0] + poses[..., :3, 3]
+        looks = {name: np.concatenate([value] * moments) for name, value in self._look.items()}
+        return _tables(turn.reshape(-1, 3, 3), centre.reshape(-1, 3), looks, moments)
 
-    def _bounds(self, turn: Vector, centre: Vector) -> tuple[Vector, Vector]:
-        reach = (np.abs(turn) @ self._half[:, :, None])[:, :, 0] + 1e-6
-        return centre - reach, centre + reach
+
+def _looks(owned: Sequence[tuple[int, Part]]) -> dict[str, NDArray]:
+    """What of parts does not change with time, one row for each, by the fields of `Tables`."""
+    parts = [part for _, part in owned]
+    return {
+        "shape": np.array([part.shape for part in parts], np.int64),
+        "half": np.array([part.size for part in parts], float).reshape(-1, 3) / 2,
+        "top": np.array([part.top for part in parts], float).reshape(-1, 2),
+        "opaque": np.array([part.opaque for part in parts], bool),
+        "material": np.array([part.material.row() for part in parts]).reshape(-1, MATERIAL_WIDTH),
+        "owner": np.array([owner for owner, _ in owned], np.int32),
+    }
+
+
+def _tables(turn: Vector, centre: Vector, looks: dict[str, NDArray], moments: int = 1) -> Tables:
+    """Rows for parts at their places, and a tree around those of each moment."""
+    reach = (np.abs(turn) @ looks["half"][:, :, None])[:, :, 0] + 1e-6
+    low, high, skip, leaf = trees(centre - reach, centre + reach, moments)
+    return Tables(rotation=turn, centre=centre, low=low, high=high, skip=skip, leaf=leaf, **looks)
+
+
+def join(pieces: Sequence[Tables]) -> Tables:
+    """Tables one after the other, as one: places in trees and parts are counted on."""
+    nodes = np.cumsum([0, *(len(piece.skip) for piece in pieces)])
+    parts = np.cumsum([0, *(len(piece.shape) for piece in pieces)])
+    joined = {name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in Tables._fields}
+    joined["skip"] += np.repeat(nodes[:-1], np.diff(nodes))
+    joined["leaf"] += np.where(joined["leaf"] >= 0, np.repeat(parts[:-1], np.diff(nodes)), 0)
+    return Tables(**joined)

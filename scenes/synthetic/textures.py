@@ -16,9 +16,10 @@ import math
 from numba import njit
 
 PLAIN, PLASTER, PLANKS, BRICKS, CHECKS, STRIPES, FACADE, ROAD, PICTURE, BOOKS, RUG, LEAVES, BALL, PANES, CAR = range(15)
+MARBLE, WEAVE, CHIPS, CRACKS, STREAKS, BLOTCHES = range(15, 21)  # the second family, see `styles`
 MATERIAL_WIDTH = 14  # pattern, a (3), b (3), c (3), length_u, length_v, seed, glow
 
-_jit = njit(cache=True, nogil=True)
+_jit = njit(cache=True, nogil=True, error_model="numpy")
 
 
 @_jit
@@ -314,15 +315,57 @@ def _leaves(a, b, c, p, f, grain, seed):
 
 
 @_jit
-def reflectance(m, u, v, fu, fv, eu, ev, p, unit):
-    """The linear RGB reflectance of material row `m` at (u, v) of a face (eu, ev), pixel widths (fu, fv), in metres.
+def _second(pattern, a, b, c, u, v, fu, fv, lu, lv, seed):
+    """The second family, flat on any face: veins, cloth, chips of stone, cracks, brushed streaks, blotches."""
+    small = math.sqrt(fu * fv)
+    if pattern == WEAVE:
+        size = 0.12 * lu
+        warp, weft = _band(u / size, 0.0, 0.5, fu / size), _band(v / size, 0.0, 0.5, fv / size)
+        worn = fractal(u / (4 * lu), v / (4 * lu), seed, small / (4 * lu))
+        thread = fractal(u / (0.3 * size), v / (2 * size), seed + 1, small / (0.3 * size))
+        return _scale(_mix(_mix(a, b, 0.25 + 0.5 * abs(warp - weft)), c, 0.5 * worn), 0.7 + 0.5 * thread)
+    if pattern == CHIPS:
+        i, j = int(math.floor(u / lu * 4)), int(math.floor(v / lu * 4))
+        near, kind = 9.0, 0.0
+        for k in range(9):
+            p, q = i + k % 3 - 1, j + k // 3 - 1
+            x = u / lu * 4 - p - _hash(p, q, seed)
+            y = v / lu * 4 - q - _hash(p, q, seed + 1)
+            distance = x * x + y * y
+            if distance < near:
+                near, kind = distance, _hash(p, q, seed + 2)
+        fade = min(1.0, max(0.0, 2.0 - 8.0 * small / lu))
+        chip = _mix(b, c, kind)
+        ground = _scale(a, 0.8 + 0.4 * fractal(u / lu, v / lu, seed + 3, small / lu))
+        return _mix(ground, chip, fade * min(1.0, max(0.0, (0.3 + 0.25 * kind - math.sqrt(near)) * 8)) + 0.4 * (1 - fade))
+    x, y, w = u / lu, v / lu, small / lu
+    if pattern == STREAKS:
+        x = v / (6 * lu)
+        y, w = u / (0.15 * lu), fu / (0.15 * lu)
+        brushed = fractal(y, x, seed, w)
+        return _mix(_mix(a, b, brushed), c, 0.35 * fractal(0.2 * y, 3 * x, seed + 1, 0.2 * w))
+    coarse = fractal(x, y, seed, w)
+    if pattern == BLOTCHES:
+        patch = min(1.0, max(0.0, (coarse - 0.5) * 6 + 0.5))
+        return _scale(_mix(a, _mix(b, c, fractal(3 * x, 3 * y, seed + 5, 3 * w)), patch), 0.75 + 0.4 * coarse)
+    vein = abs(fractal(x + coarse, y - coarse, seed + 1, w) - 0.5)
+    line = min(1.0, max(0.0, 1.0 - vein / (0.03 if pattern == CRACKS else 0.09)))
+    ground = _mix(a, b, fractal(2 * x + 7, 2 * y, seed + 2, 2 * w))
+    return _mix(ground, c, line if pattern == CRACKS else 0.7 * line * coarse)
+
+
+@_jit
+def reflectance(materials, k, u, v, fu, fv, eu, ev, p, unit):
+    """The linear RGB reflectance of the k-th row of materials at (u, v) of a face (eu, ev), pixel widths (fu, fv), in metres.
 
     p is the point in the part's own frame in metres, `unit` the same with the half extents divided out; round patterns
     use those instead of (u, v).
     """
-    pattern, seed = int(m[0]), int(m[12])
-    a, b, c = (m[1], m[2], m[3]), (m[4], m[5], m[6]), (m[7], m[8], m[9])
-    lu, lv = m[10], m[11]
+    pattern, seed = int(materials[k, 0]), int(materials[k, 12])
+    a = (materials[k, 1], materials[k, 2], materials[k, 3])
+    b = (materials[k, 4], materials[k, 5], materials[k, 6])
+    c = (materials[k, 7], materials[k, 8], materials[k, 9])
+    lu, lv = materials[k, 10], materials[k, 11]
     small = math.sqrt(fu * fv)
     if pattern == PLASTER:
         rough = fractal(u / lu, v / lv, seed, small / lu)
@@ -357,6 +400,8 @@ def reflectance(m, u, v, fu, fv, eu, ev, p, unit):
         return _ball(a, b, c, unit, max(fu, fv) / max(0.02, 0.5 * ev), seed)
     if pattern == LEAVES:
         return _leaves(a, b, c, p, small, lu, seed)
+    if pattern >= MARBLE:
+        return _second(pattern, a, b, c, u, v, fu, fv, lu, lv, seed)
     return a
 
 

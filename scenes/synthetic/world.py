@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from inspatio_gym.scenes.synthetic.solids import Solids, Thing, Vector, linear
-from inspatio_gym.scenes.synthetic.tracer import Light, cast, paint
+from inspatio_gym.scenes.synthetic.solids import Solids, Thing, Vector, join, linear
+from inspatio_gym.scenes.synthetic.tracer import Light, Shots, cast, trace
 from inspatio_gym.types import Depth, Intrinsics, Pose, Poses, Rgb, Size
 
 _MEASURE_LONG_SIDE = 128
@@ -50,7 +50,7 @@ class Lighting:
     horizon: str = "#cfdce6"
 
     def tables(self, samples: int, dome: Vector, seed: int) -> Light:
-        """Spread the lamp's disc over the rays of a pixel."""
+        """A row of light, the lamp's disc spread over the rays of a pixel."""
         axis = np.asarray(self.sun, float) / np.linalg.norm(self.sun)
         side = np.cross(axis, [0.0, 0.0, 1.0])
         side /= np.linalg.norm(side)
@@ -58,24 +58,27 @@ class Lighting:
         spread = np.sqrt((k + 0.5) / len(k)) * math.tan(math.radians(self.sun_radius_deg))
         turn = k * math.pi * (3 - math.sqrt(5)) if samples > 1 else k * 0.0
         sun = axis + spread[:, None] * (np.cos(turn)[:, None] * side + np.sin(turn)[:, None] * np.cross(side, axis))
+        colours = {
+            "sun_colour": self.sun_power * np.array(linear(self.sun_colour)),
+            "sky_axis": np.asarray(self.sky_axis, float) / np.linalg.norm(self.sky_axis),
+            "sky_colour": self.sky_power * np.array(linear(self.sky_colour)),
+            "ground_colour": self.sky_power * np.array(linear(self.ground_colour)),
+            "zenith": np.array(linear(self.zenith)),
+            "horizon": np.array(linear(self.horizon)),
+        }
         return Light(
-            sun=sun / np.linalg.norm(sun, axis=1, keepdims=True),
-            sun_colour=self.sun_power * np.array(linear(self.sun_colour)),
-            sky_axis=np.asarray(self.sky_axis, float) / np.linalg.norm(self.sky_axis),
-            sky_colour=self.sky_power * np.array(linear(self.sky_colour)),
-            ground_colour=self.sky_power * np.array(linear(self.ground_colour)),
-            contact=self.contact,
-            zenith=np.array(linear(self.zenith)),
-            horizon=np.array(linear(self.horizon)),
-            dome=dome,
-            seed=seed,
+            sun=(sun / np.linalg.norm(sun, axis=1, keepdims=True))[None],
+            contact=np.array([self.contact], float),
+            dome=dome[None],
+            seed=np.array([seed], np.int64),
+            **{name: colour[None] for name, colour in colours.items()},
         )
 
 
 class SyntheticWorld:
     """A world made by formula; see the module's docstring. Built by `room` and `street`.
 
-    name, seed: what it was made from. objects: its things, ids 1, 2, ... path: seconds -> c2w in world axes.
+    name, seed, style: what it was made from. objects: its things, ids 1, 2, ... path: seconds -> c2w in world axes.
     duration: seconds of film; fps: frames a second; fov_deg: horizontal field of view. centre, radius: its dome, metres.
     """
 
@@ -92,8 +95,9 @@ class SyntheticWorld:
         lighting: Lighting,
         radius: float,
         fps: float = 24.0,
+        style: str = "plain",
     ):
-        self.name, self.seed, self.caption = name, seed, caption
+        self.name, self.seed, self.style, self.caption = name, seed, style, caption
         self.objects = tuple(objects)
         self.path = path
         self.duration, self.fps, self.fov_deg = duration, fps, fov_deg
@@ -101,6 +105,11 @@ class SyntheticWorld:
         self.solids = Solids(self.objects)
         self.dome = np.array([*path(0.0)[:3, 3], radius])
         self.moving_ids = np.array([1 + k for k, thing in enumerate(self.objects) if thing.motion], np.int32)
+
+    @property
+    def address(self) -> str:
+        """The name that `load_scene` knows this world by."""
+        return f"synthetic:{self.name}?seed={self.seed}" + ("" if self.style == "plain" else f"&style={self.style}")
 
     @property
     def num_frames(self) -> int:
@@ -120,21 +129,33 @@ class SyntheticWorld:
         rgb: uint8 (H, W, 3), samples x samples rays a pixel. depth: float32 (H, W), z-depth in metres at the pixel
         centres. object_id: int32 (H, W) there. Penumbras and contact shadows are as fine as the antialiasing.
         """
-        tables = self.solids.at(time_s)
-        matrix = self.intrinsics(size) if intrinsics is None else np.asarray(intrinsics, np.float64)
-        pose = np.ascontiguousarray(c2w, np.float64)
-        light = self.lighting.tables(samples, self.dome, self.seed)
-        depth, part = cast(tables, self.dome, pose, matrix, *size)
-        return View(paint(tables, light, pose, matrix, *size, samples), depth, self.solids.owner[part])
+        view = trace(self.shots(c2w, [time_s], self._matrix(size, intrinsics), samples), size, samples)
+        return View(*(image[0] for image in view))
 
     def depth(
         self, c2w: Pose, time_s: float, size: Size, intrinsics: Intrinsics | None = None
     ) -> tuple[Depth, NDArray[np.int32]]:
         """Depth and object ids alone, as `render` gives them, at a small part of its cost."""
-        tables = self.solids.at(time_s)
-        matrix = self.intrinsics(size) if intrinsics is None else np.asarray(intrinsics, np.float64)
-        depth, part = cast(tables, self.dome, np.ascontiguousarray(c2w, np.float64), matrix, *size)
-        return depth, self.solids.owner[part]
+        depth, object_id = cast(self.shots(c2w, [time_s], self._matrix(size, intrinsics), 1), size)
+        return depth[0], object_id[0]
+
+    def shots(self, c2w: Poses, times_s: Sequence[float], intrinsics: Intrinsics, samples: int) -> Shots:
+        """What the tracer reads for N cameras (N, 4, 4), moments and pinhole matrices (N, 3, 3), or one for all."""
+        count = len(times_s)
+        still, moving = self.solids.still, self.solids.moving(times_s)
+        each = len(moving.skip) // count
+        first = len(still.skip) + each * np.arange(count)
+        light = self.lighting.tables(samples, self.dome, self.seed)
+        return Shots(
+            tables=join([still, moving]),
+            light=Light(*(np.repeat(field, count, axis=0) for field in light)),
+            walk=np.stack([np.zeros_like(first), np.full_like(first, len(still.skip)), first, first + each], axis=1),
+            c2w=np.array(np.broadcast_to(c2w, (count, 4, 4)), np.float64),
+            intrinsics=np.array(np.broadcast_to(intrinsics, (count, 3, 3)), np.float64),
+        )
+
+    def _matrix(self, size: Size, intrinsics: Intrinsics | None) -> Intrinsics:
+        return self.intrinsics(size) if intrinsics is None else np.asarray(intrinsics, np.float64)
 
     def moving(self, object_id: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Which pixels of an id map belong to things that move."""

@@ -1,0 +1,218 @@
+"""Fast batches: many cameras in many worlds at a time, on all cores or on a GPU, and an endless stream to train on.
+
+renderer = Renderer("cuda")
+rgb, depth, object_id = renderer.render([room(1), room(1), street(2)], c2w, times_s, (128, 224))
+
+for batch in stream(seed=0, batch=64, device="cuda", workers=8):      # batch.rgb, .depth, .object_id, .c2w, ...
+    ...
+
+Worlds and cameras of a stream are numpy's, made on the CPU by as many worker processes as wanted, and follow from the seed
+alone: the same on any machine, whatever the workers and the device. Pixels agree between CPU and GPU but for roundings.
+Seeds below `FIRST_TRAINING_SEED` never come in a stream: they are for tests, benchmarks and held-out scenes.
+"""
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from inspatio_gym.extras import extra
+from inspatio_gym.scenes.synthetic.export import STYLES, WORLDS, make_world
+from inspatio_gym.scenes.synthetic.shots import concatenate, gather
+from inspatio_gym.scenes.synthetic.solids import rigid, rotation
+from inspatio_gym.scenes.synthetic.tracer import Shots, cast, trace
+from inspatio_gym.scenes.synthetic.world import SyntheticWorld, View
+from inspatio_gym.types import Intrinsics, Pose, Poses, Size
+
+FIRST_TRAINING_SEED = 1000
+_GLANCE = (9, 16)  # rays of a look that tells whether a camera stands clear of things
+_CLEAR = 0.25  # of the median depth on the path: nothing may be nearer to a camera of a stream
+
+
+class Renderer:
+    """Renders batches on a device: "cpu" gives numpy arrays, "cuda" (or "cuda:1") torch tensors that stay there.
+
+    Raises MissingExtra if a GPU is asked for and torch or numba-cuda is not installed.
+    """
+
+    def __init__(self, device: str = "cpu"):
+        self.device = device
+        self._trace = trace
+        if device != "cpu":
+            with extra("synth"):
+                from inspatio_gym.scenes.synthetic import cuda
+            self._trace = lambda shots, size, samples: cuda.trace(shots, size, samples, device)  # type: ignore[assignment,return-value]
+
+    def render(
+        self,
+        worlds: Sequence[SyntheticWorld],
+        c2w: Poses,
+        time_s: ArrayLike,
+        size: Size,
+        samples: int = 1,
+        intrinsics: Intrinsics | None = None,
+    ) -> View:
+        """N views at once: a world, a camera in world axes (N, 4, 4) and a moment (N,) for each; the same world may come
+        often. intrinsics: (3, 3) or (N, 3, 3), by default each world's own.
+
+        Gives rgb uint8 (N, H, W, 3), z-depth float32 (N, H, W) in metres, object_id int32 (N, H, W), on the CPU bit for
+        bit what `SyntheticWorld.render` gives. Raises ValueError where the numbers differ.
+        """
+        if intrinsics is None:
+            intrinsics = np.stack([world.intrinsics(size) for world in worlds])
+        return self.trace(gather(worlds, c2w, time_s, intrinsics, samples), size, samples)
+
+    def trace(self, shots: Shots, size: Size, samples: int = 1) -> View:
+        """Views of shots that are gathered already."""
+        return View(*self._trace(shots, size, samples))
+
+
+class Batch(NamedTuple):
+    """N shots of a stream. Pictures are numpy arrays, or torch tensors on the device; the rest is numpy."""
+
+    rgb: Any
+    """uint8 (N, H, W, 3)."""
+    depth: Any
+    """float32 (N, H, W), z-depth in metres."""
+    object_id: Any
+    """int32 (N, H, W), 0 for the backdrop."""
+    c2w: Poses
+    """(N, 4, 4), in the axes of each one's world."""
+    intrinsics: Intrinsics
+    """(N, 3, 3)."""
+    time_s: NDArray[np.float64]
+    """(N,)."""
+    world: tuple[str, ...]
+    """N names that `load_scene` takes: "synthetic:room?seed=1234&style=camera"."""
+    moving_ids: tuple[NDArray[np.int32], ...]
+    """Which objects of each one's world move."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diet:
+    """What a stream is made of. The same values give the same worlds, cameras and moments everywhere."""
+
+    seed: int = 0
+    names: tuple[str, ...] = tuple(WORLDS)
+    styles: tuple[str, ...] = STYLES
+    size: Size = (128, 224)
+    """Height and width."""
+    samples: int = 1
+    """Rays along each side of a pixel."""
+    frames: int = 8
+    """Shots of a world, before the next."""
+    clip: int = 1
+    """How many of them are consecutive frames of one camera, before the next camera; divides `frames`."""
+    turn_deg: float = 25.0
+    """A camera looks at most so far to the side of the recorded one, half as far up or down."""
+    move: float = 0.25
+    """And stands at most so far from it, in medians of the depth that the recorded one sees."""
+    zoom: float = 1.3
+    """Focal lengths lie between the world's divided by this and times this."""
+
+    def __post_init__(self) -> None:
+        if self.clip < 1 or self.frames % self.clip:
+            raise ValueError(f"expected frames to be a multiple of clip, got {self.frames} and {self.clip}")
+
+
+class _Scoop(NamedTuple):
+    """All shots of one world, as they come from a worker."""
+
+    shots: Shots
+    time_s: NDArray[np.float64]
+    world: str
+    moving_ids: NDArray[np.int32]
+
+
+def stream(
+    *, batch: int = 64, device: str = "cpu", workers: int = 0, start: int = 0, **diet: Any
+) -> Iterator[Batch]:
+    """Endless batches of `batch` shots, a multiple of the frames of a world; `diet` holds the fields of `Diet`.
+
+    workers: processes that make worlds ahead; 0 makes them here. start: the batch to begin with, to go on where an
+    interrupted training stopped. Raises ValueError for a batch that worlds do not fill.
+    """
+    plan = Diet(**diet)
+    if batch % plan.frames:
+        raise ValueError(f"expected a batch of a multiple of {plan.frames} shots, got {batch}: pass frames= to match")
+    renderer, each = Renderer(device), batch // plan.frames
+    scoops = _scoops(plan, start * each, workers)
+    try:
+        while True:
+            chosen = [next(scoops) for _ in range(each)]
+            shots = concatenate([one.shots for one in chosen])
+            yield Batch(
+                *renderer.trace(shots, plan.size, plan.samples),
+                c2w=shots.c2w,
+                intrinsics=shots.intrinsics,
+                time_s=np.concatenate([one.time_s for one in chosen]),
+                world=tuple(one.world for one in chosen for _ in range(plan.frames)),
+                moving_ids=tuple(one.moving_ids for one in chosen for _ in range(plan.frames)),
+            )
+    finally:
+        scoops.close()
+
+
+def _scoops(plan: Diet, first: int, workers: int) -> Iterator[_Scoop]:
+    """The worlds of a stream in order, from the `first` on."""
+    if not workers:
+        while True:
+            yield _scoop(plan, first)
+            first += 1
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_one_thread) as pool:
+        ahead: deque[Future[_Scoop]] = deque()
+        try:
+            while True:
+                while len(ahead) < 4 * workers:
+                    ahead.append(pool.submit(_scoop, plan, first))
+                    first += 1
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()
+
+
+def _one_thread() -> None:
+    os.environ["INSPATIO_GYM_THREADS"] = "1"
+
+
+def _scoop(plan: Diet, index: int) -> _Scoop:
+    """The shots of the `index`-th world of a stream."""
+    rng = np.random.default_rng([plan.seed, index])
+    name, style = str(rng.choice(plan.names)), str(rng.choice(plan.styles))
+    world = make_world(name, int(rng.integers(FIRST_TRAINING_SEED, 2**31)), style)
+    poses, times_s, matrices = [], [], []
+    for _ in range(plan.frames // plan.clip):
+        begin = rng.uniform(0, max(0.0, world.duration - plan.clip / world.fps))
+        moments = begin + np.arange(plan.clip) / world.fps
+        matrix = world.intrinsics(plan.size)
+        matrix[[0, 1], [0, 1]] *= plan.zoom ** rng.uniform(-1, 1)
+        offset = _offset(world, moments, plan, rng)
+        poses += [world.path(float(t)) @ offset for t in moments]
+        times_s += list(moments)
+        matrices += [matrix] * plan.clip
+    shots = world.shots(np.stack(poses), times_s, np.stack(matrices), plan.samples)
+    return _Scoop(shots, np.array(times_s), world.address, world.moving_ids)
+
+
+def _offset(world: SyntheticWorld, moments: NDArray[np.float64], plan: Diet, rng: np.random.Generator) -> Pose:
+    """Where a camera stands beside the recorded one during some moments: drawn, and nearer until it stands clear."""
+    ends = sorted({float(moments[0]), float(moments[-1])})
+    near = float(np.median(world.depth(world.path(ends[0]), ends[0], _GLANCE)[0]))
+    yaw_deg, pitch_deg, roll_deg = rng.uniform(-1, 1, 3) * [plan.turn_deg, 0.5 * plan.turn_deg, 5.0]
+    shift = rng.uniform(-1, 1, 3) * [1.0, 0.5, 1.0] * plan.move * near
+    for _ in range(6):
+        # Camera axes: yaw turns about y, which points down, pitch about x; `rotation` knows z as up and y as ahead.
+        turn = rotation(yaw_deg, pitch_deg, roll_deg)[:, [0, 2, 1]][[0, 2, 1]] * [[1, -1, 1], [-1, 1, -1], [1, -1, 1]]
+        offset = rigid(turn, shift)
+        if all(world.depth(world.path(t) @ offset, t, _GLANCE)[0].min() > _CLEAR * near for t in ends):
+            return offset
+        yaw_deg, pitch_deg, roll_deg, shift = 0.6 * yaw_deg, 0.6 * pitch_deg, 0.6 * roll_deg, 0.6 * shift
+    return np.eye(4)

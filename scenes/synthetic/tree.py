@@ -1,0 +1,77 @@
+"""A tree of boxes around solids, so that a ray need not try them all.
+
+    low, high (P, 3)  corners of the boxes of P solids  ->  2 P - 1 nodes in depth-first order, see `tracer.Tables`
+
+A set of boxes is split where the surface area times the number of members of both halves is least, down to one each.
+
+Ref: Goldsmith and Salmon, Automatic creation of object hierarchies for ray tracing, 1987.
+"""
+
+import numpy as np
+from numba import njit
+
+_jit = njit(cache=True, nogil=True)
+
+
+@_jit
+def _area(low, high):
+    x, y, z = high[0] - low[0], high[1] - low[1], high[2] - low[2]
+    return x * y + y * z + z * x
+
+
+@_jit
+def _halve(low, high, members):
+    """Order `members` so that the best two halves lie one after the other; return how many the first has."""
+    count = len(members)
+    best, size, chosen = np.inf, 1, members.copy()
+    first = np.empty(count)
+    for axis in range(3):
+        middle = np.empty(count)
+        for k in range(count):
+            middle[k] = low[members[k], axis] + high[members[k], axis]
+        order = members[np.argsort(middle, kind="mergesort")]
+        least, most = low[order[0]].copy(), high[order[0]].copy()
+        for k in range(count):
+            least, most = np.minimum(least, low[order[k]]), np.maximum(most, high[order[k]])
+            first[k] = _area(least, most) * (k + 1)
+        least, most = low[order[-1]].copy(), high[order[-1]].copy()
+        cheapest, where = np.inf, 0
+        for k in range(count - 1, 0, -1):
+            least, most = np.minimum(least, low[order[k]]), np.maximum(most, high[order[k]])
+            cost = first[k - 1] + _area(least, most) * (count - k)
+            if cost <= cheapest:
+                cheapest, where = cost, k
+        if cheapest < best:
+            best, size, chosen = cheapest, where, order
+    members[:] = chosen
+    return size
+
+
+@_jit
+def trees(low, high, count):
+    """`count` trees one after the other, each around as many of the boxes (P, 3), in order."""
+    each = len(low) // count
+    nodes = max(0, 2 * each - 1)
+    node_low, node_high = np.empty((count * nodes, 3)), np.empty((count * nodes, 3))
+    skip, leaf = np.empty(count * nodes, np.int64), np.empty(count * nodes, np.int64)
+    todo = np.empty((each + 1, 3), np.int64)  # from and to of a set of members, and the place of its node
+    for tree in range(count):
+        members = np.arange(tree * each, (tree + 1) * each)
+        todo[0] = 0, each, tree * nodes
+        open_sets = 1 if each else 0
+        while open_sets:
+            open_sets -= 1
+            first, last, place = todo[open_sets]
+            inside = members[first:last]
+            node_low[place], node_high[place] = low[inside[0]], high[inside[0]]
+            for k in inside[1:]:
+                node_low[place] = np.minimum(node_low[place], low[k])
+                node_high[place] = np.maximum(node_high[place], high[k])
+            skip[place] = place + 2 * (last - first) - 1
+            leaf[place] = inside[0] if last - first == 1 else -1
+            if last - first > 1:
+                half = first + _halve(low, high, inside)
+                todo[open_sets] = half, last, place + 2 * (half - first)
+                todo[open_sets + 1] = first, half, place + 1
+                open_sets += 2
+    return node_low, node_high, skip, leaf
