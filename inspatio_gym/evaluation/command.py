@@ -125,7 +125,7 @@ def measure(
     save_plots(folder / record.PLOTS, evaluations)
     made = record.Record(
         digest=digest,
-        scene=scene.name,
+        scene=subject.name,
         geometry=scene.geometry.method,
         about=f"{scene.num_frames} frames at {scene.fps:g}/s, geometry: {scene.geometry.method}.",
         model=model.name,

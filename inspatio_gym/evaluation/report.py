@@ -90,14 +90,14 @@ def move_table(by_move: dict[str, Figures]) -> str:
 def notes(records: Sequence[Record]) -> str:
     """What the figures are not."""
     frozen = [record.figures["frozen"]["photometric_px"] for record in records if "frozen" in record.figures]
-    won = f", here with {max(frozen):.3f} px at most" if frozen else ""
+    won = f", here with {max(frozen):.3f} px at most of photometric error" if frozen else ""
     return "\n\n".join(
         [
             "## How to read this",
             "Pixels are in two groups by the truth alone: those whose surface the source frame sees at that moment, and the "
             "rest, which somebody has to know or to invent. An empty cell is a figure that nothing is known about: new views "
             "and permanence need a synthetic world; a frozen clip never left, so its return is not counted.",
-            f"A frozen clip wins photometric and 3D consistency, pause and reverse{won}: these say that a world is steady, "
+            f"A frozen clip wins photometric and 3D consistency and pause{won}: these say that a world is steady, "
             "not that it obeys. Read them beside camera control and motion, where it fails.",
             f"Not computed, as they need downloaded judges: {NOT_COMPUTED}. The figures are not comparable with those of a "
             "benchmark that has them. docs/evaluation.md has every formula, and how each was calibrated.",

@@ -31,6 +31,11 @@ class Subject:
         except ValueError:
             return None
 
+    @property
+    def name(self) -> str:
+        """What a user calls the scene: the address of a synthetic one."""
+        return self.scene.name if self.world is None else self.world.address
+
     def intrinsics(self, frame: int) -> Intrinsics:
         """(3, 3) at `size`."""
         return np.array(self.view.intrinsics[frame])

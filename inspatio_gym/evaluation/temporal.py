@@ -4,7 +4,7 @@
     reverse    grey levels   played and played backwards, the second turned round: mean difference; 0 is right
     slow       ratio         mean motion a frame at half speed over that at full speed; 1/2 is right
 
-A frozen clip is perfect at the first two: only `slow` and the metrics of motion tell that it is deaf.
+A frozen clip is perfect at the first; of the second its error is what the world changes, and the third has no answer.
 """
 
 import numpy as np

@@ -130,9 +130,7 @@ class _Scoop(NamedTuple):
     moving_ids: NDArray[np.int32]
 
 
-def stream(
-    *, batch: int = 64, device: str = "cpu", workers: int = 0, start: int = 0, **diet: Any
-) -> Iterator[Batch]:
+def stream(*, batch: int = 64, device: str = "cpu", workers: int = 0, start: int = 0, **diet: Any) -> Iterator[Batch]:
     """Endless batches of `batch` shots, a multiple of the frames of a world; `diet` holds the fields of `Diet`.
 
     workers: processes that make worlds ahead; 0 makes them here. start: the batch to begin with, to go on where an

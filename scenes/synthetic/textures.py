@@ -337,7 +337,9 @@ def _second(pattern, a, b, c, u, v, fu, fv, lu, lv, seed):
         fade = min(1.0, max(0.0, 2.0 - 8.0 * small / lu))
         chip = _mix(b, c, kind)
         ground = _scale(a, 0.8 + 0.4 * fractal(u / lu, v / lu, seed + 3, small / lu))
-        return _mix(ground, chip, fade * min(1.0, max(0.0, (0.3 + 0.25 * kind - math.sqrt(near)) * 8)) + 0.4 * (1 - fade))
+        return _mix(
+            ground, chip, fade * min(1.0, max(0.0, (0.3 + 0.25 * kind - math.sqrt(near)) * 8)) + 0.4 * (1 - fade)
+        )
     x, y, w = u / lu, v / lu, small / lu
     if pattern == STREAKS:
         x = v / (6 * lu)

@@ -339,9 +339,7 @@ def cast(shots: Shots, size: Size) -> tuple[NDArray[np.float32], NDArray[np.int3
     return depth, object_id
 
 
-def trace(
-    shots: Shots, size: Size, samples: int
-) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int32]]:
+def trace(shots: Shots, size: Size, samples: int) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int32]]:
     """Antialiased sRGB pictures (N, H, W, 3), and what `cast` gives."""
     shape = (len(shots.c2w), *size)
     rgb = np.empty((*shape, 3), np.uint8)
