@@ -10,7 +10,7 @@ stand still, so that whatever the pixels do is the camera's doing. From commande
 first camera, frames 1, 2, ...:
 
     e_R    mean angle between the rotations, degrees
-    e_t    mean |t - s t'| / max |t|, with s >= 0 the least-squares scale of the recovered way t' onto the commanded t
+    e_t    mean |t - s t'| / max |t|, with s in [0, 3] the least-squares scale of the recovered way t' onto the commanded t
     score  100 sqrt(max(0, 1 - e_R / 15) max(0, 1 - e_t / 0.5))
 
 A frame whose pose cannot be found counts as 15 degrees and 0.5 off. A path that only turns has e_t = 0 by definition.
@@ -28,15 +28,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspatio_gym.geometry.poses import angle_deg, compose, invert
-from inspatio_gym.types import Depth, Intrinsics, Poses
+from inspatio_gym.types import Depth, Intrinsics, Mask, Poses
 
 Array = NDArray[np.float64]
 
 ROTATION_LIMIT_DEG, TRANSLATION_LIMIT = 15.0, 0.5
 CORNERS, SPACING = 600, 6  # at most so many, so many pixels apart
-FLAT = 0.05  # relative spread of depth around a corner that may be lifted
+SMOOTH = 0.05  # of inverse depth: how far a pixel that may be lifted is off the mean of those two to each side
+QUALITY = 0.005  # of a corner, relative to the picture's best
+SCALE_LIMIT = 3.0  # a camera that went less than a third of its way was not sent elsewhere by its unit of length
 RETURN = 0.7  # pixels a point may be off after the way there and back
-AGREES = 2.0  # pixels between a point and where the pose puts it, of an inlier
+AGREES = 1.5  # pixels between a point and where the pose puts it, of an inlier
 LEAST = 12  # points that must agree on a pose
 BORDER = 8  # pixels from the rim within which a point may be lost without blame
 WINDOW, LEVELS = 21, 3
@@ -121,7 +123,8 @@ def camera_error(recovered: Poses, commanded: Poses) -> CameraError:
     translation = 0.0
     if length > 1e-9:
         extent = float((seen[known] ** 2).sum())
-        scale = max(0.0, float((seen[known] * way[known]).sum()) / extent) if extent > 0 else 0.0
+        fit = float((seen[known] * way[known]).sum()) / extent if extent > 0 else 0.0
+        scale = min(max(0.0, fit), SCALE_LIMIT)
         off = np.linalg.norm(way - scale * np.where(known[:, None], seen, 0), axis=1) / length
         translation = float(np.where(known, off, TRANSLATION_LIMIT).mean())
     shares = max(0.0, 1 - rotation / ROTATION_LIMIT_DEG), max(0.0, 1 - translation / TRANSLATION_LIMIT)
@@ -132,11 +135,17 @@ def corners(grey: NDArray[np.uint8], depth: Depth | None = None) -> Array:
     """Corners (k, 2) of a picture (H, W), pixels; with a depth (H, W) only those on smooth surfaces."""
     mask = None
     if depth is not None:
-        around = np.ones((5, 5), np.uint8)
-        rough = cv2.dilate(depth, around) / cv2.erode(depth, around) > 1 + FLAT
-        mask = np.where(rough, 0, 255).astype(np.uint8)
-    found: Any = cv2.goodFeaturesToTrack(grey, CORNERS, 0.005, SPACING, mask=mask)
+        mask = smooth(depth).astype(np.uint8) * 255
+    found: Any = cv2.goodFeaturesToTrack(grey, CORNERS, QUALITY, SPACING, mask=mask)
     return np.zeros((0, 2)) if found is None else found[:, 0].astype(np.float64)
+
+
+def smooth(depth: Depth) -> Mask:
+    """Where a depth (H, W) is that of one surface around a pixel; the inverse depth of a plane is linear, at any slant."""
+    nearness = np.pad(1 / depth, 2, mode="edge")
+    middle = nearness[2:-2, 2:-2]
+    sides = (nearness[:-4, 2:-2] + nearness[4:, 2:-2], nearness[2:-2, :-4] + nearness[2:-2, 4:])
+    return np.all([np.abs(both / 2 - middle) <= SMOOTH * middle for both in sides], 0)
 
 
 def follow(greys: list[Any], start: Array) -> Track:

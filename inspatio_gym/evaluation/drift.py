@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from inspatio_gym.evaluation.clips import ClipSource, Take
 from inspatio_gym.evaluation.images import psnr
 from inspatio_gym.evaluation.subject import Subject
+from inspatio_gym.evaluation.takes import reach
 from inspatio_gym.geometry.poses import compose, rotation_ypr
 from inspatio_gym.types import Rgb
 
@@ -21,7 +22,7 @@ BLOCKS = 500
 LOOP = 48
 """Frames of a loop: time runs to and fro within half of them."""
 YAW_DEG, AHEAD = 8.0, 0.05
-"""How far the camera turns to both sides, and steps, in median depths."""
+"""How far the camera turns to both sides, and steps, in reaches (see `takes`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def loop(subject: Subject, start: int, frames: int) -> tuple[Take, NDArray[np.in
     turn = 2 * np.pi * phase / LOOP
     offsets = compose(
         rotation_ypr(YAW_DEG * np.sin(turn)),
-        np.stack([0 * turn, 0 * turn, AHEAD * subject.scene.median_depth * (1 - np.cos(turn))], -1),
+        np.stack([0 * turn, 0 * turn, AHEAD * reach(subject, start) * (1 - np.cos(turn))], -1),
     )
     take = Take(source.astype(np.int64), subject.view.c2w[source] @ offsets)
     return take, np.arange(LOOP // 4, frames, LOOP)

@@ -122,4 +122,8 @@ def _title(metric: Metric) -> str:
 
 def _words(move: str) -> str:
     kind, amount = move.split()
-    return f"turned by {amount} degrees" if kind == "yaw" else f"moved aside by {float(amount):.1%} of the median depth"
+    return (
+        f"turned by {amount} degrees"
+        if kind == "yaw"
+        else f"moved aside by {float(amount):.1%} of the reach (the harmonic mean depth)"
+    )

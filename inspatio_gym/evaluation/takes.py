@@ -6,7 +6,9 @@
     hold       the camera stands still, time too
     away       the camera leaves and comes back, time standing still or running
 
-Every take begins at the recorded camera of its first moment. "In the world" needs views that no camera has recorded, so
+Every take begins at the recorded camera of its first moment. Steps are shares of the moment's `reach`, the harmonic mean of
+its depth, since what a step shifts pixels by on average is focal length times step over that; the median depth of a road
+below a sky would be the sky's. "In the world" needs views that no camera has recorded, so
 where nobody knows the truth (a video), `play` and the running `away` ride along with the recorded camera instead: then the
 video itself is the truth.
 """
@@ -32,7 +34,7 @@ AWAY_YAW_DEG = 40.0
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A turn in degrees, or a step to the right in median depths."""
+    """A turn in degrees, or a step to the right in reaches."""
 
     kind: str
     amount: float
@@ -41,8 +43,13 @@ class Move:
         return f"yaw {self.amount:+g} deg" if self.kind == "yaw" else f"aside {self.amount:+g}"
 
 
+def reach(subject: Subject, frame: int) -> float:
+    """Harmonic mean of a frame's depth, scene units."""
+    return float(1 / (1 / subject.view.depth(frame).astype(np.float64)).mean())
+
+
 def offsets(kind: str, amounts: np.ndarray, unit: float) -> Poses:
-    """(n, 4, 4) in the axes of the camera that moves. unit: scene units a median depth."""
+    """(n, 4, 4) in the axes of the camera that moves. amounts: (n,) degrees, or steps in units of `unit` scene units."""
     if kind == "yaw":
         return compose(rotation_ypr(amounts), np.zeros(3))
     return compose(np.eye(3), np.stack([amounts * unit, 0 * amounts, 0 * amounts], -1))
@@ -54,14 +61,14 @@ def sweeps(subject: Subject, frame: int) -> Iterator[tuple[Take, np.ndarray, lis
     for kind, extremes in (("yaw", YAWS_DEG), ("aside", SHIFTS)):
         for extreme in extremes:
             amounts = np.linspace(0, extreme, STEPS + 1)
-            poses = subject.view.c2w[frame] @ offsets(kind, amounts, subject.scene.median_depth)
+            poses = subject.view.c2w[frame] @ offsets(kind, amounts, reach(subject, frame))
             yield Take(np.full(len(poses), frame), poses), looked, [Move(kind, float(amounts[k])) for k in looked]
 
 
 def tour(subject: Subject, frame: int) -> Take:
     """A smooth loop away from the recorded camera of a moment, which it does not close: the end is a view of its own."""
     t = np.linspace(0, 1.5 * np.pi, TOUR_FRAMES)
-    unit = TOUR_SHIFT * subject.scene.median_depth
+    unit = TOUR_SHIFT * reach(subject, frame)
     turn = rotation_ypr(TOUR_YAW_DEG * np.sin(t), TOUR_PITCH_DEG * np.sin(2 * t))
     place = np.stack([unit * (1 - np.cos(t)) / 2, -0.3 * unit * np.sin(t) ** 2, unit * t / 5], -1)
     return Take(np.full(TOUR_FRAMES, frame), subject.view.c2w[frame] @ compose(turn, place))
