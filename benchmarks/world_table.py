@@ -9,7 +9,7 @@ the same video, and nothing else, was anchored: cameras, focal length and depth 
 cannot tell, its scale, is fitted once a clip (the median ratio of true to estimated depth where nothing moves), so that
 a step aside is as long in both. Pixels count as seen if the true source frame shows their surface at that moment.
 
-Measured worlds stay in --out, a file for each world and geometry, and are not measured again.
+Measured worlds stay in --out, a file for each world, version of the generator and geometry, and are not measured again.
 """
 
 import json
@@ -35,6 +35,7 @@ from inspatio_gym.evaluation.takes import offsets
 from inspatio_gym.files import written_whole
 from inspatio_gym.scenes import Scene, anchor, load_scene
 from inspatio_gym.scenes.synthetic import WORLDS
+from inspatio_gym.scenes.synthetic.export import VERSION
 from inspatio_gym.types import Size
 from inspatio_gym.warp import WarpModel
 
@@ -161,7 +162,7 @@ def pending(config: Config) -> Iterator[tuple[Path, str, Geometry]]:
     for address in addresses(config):
         for geometry in config.geometry:
             name = address.removeprefix("synthetic:").replace("?", "-").replace("&", "-").replace("=", "")
-            yield config.out / f"{name}-{geometry}.json", address, geometry
+            yield config.out / f"{name}-v{VERSION}-{geometry}.json", address, geometry
 
 
 def main(config: Config) -> None:

@@ -97,8 +97,12 @@ class TestCameraError:
 
     def test_scale_is_fitted_and_nothing_else(self):
         ways = np.array([[0.0, 0, 0], [1, 0, 0], [2, 0, 1]])
-        sent, found = (compose(np.eye(3), scale * ways) for scale in (1.0, 0.3))
+        sent, found = (compose(np.eye(3), scale * ways) for scale in (1.0, 0.5))
         assert camera_error(found, sent).score == pytest.approx(100)
+        hardly = compose(np.eye(3), 0.1 * ways)  # at most three times, so 0.7 of the way is missing
+        assert camera_error(hardly, sent).translation == pytest.approx(
+            0.7 * np.linalg.norm(ways[1:], axis=1).mean() / np.sqrt(5)
+        )
         assert camera_error(compose(np.eye(3), -ways), sent).translation == pytest.approx(
             np.linalg.norm(ways[1:], axis=1).mean() / np.sqrt(5)  # the opposite way is as wrong as none
         )
