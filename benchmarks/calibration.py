@@ -159,8 +159,9 @@ def measure_all(addresses: Sequence[str], size: Size, jobs: int) -> dict[str, di
 
 def main(config: Config) -> int:
     """Print the tables."""
+    height, width = config.size
     addresses = [
-        f"synthetic:{world}?seed={seed}&style={style}"
+        f"synthetic:{world}?seed={seed}&style={style}&size={height}x{width}"
         for world in config.worlds
         for style in config.styles
         for seed in config.seeds
