@@ -161,7 +161,7 @@ def _scoops(plan: Diet, first: int, workers: int) -> Iterator[_Scoop]:
     """The worlds of a stream in order, from the `first` on."""
     if not workers:
         while True:
-            yield _scoop(plan, first)
+            yield draw(plan, first)
             first += 1
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_one_thread) as pool:
@@ -169,7 +169,7 @@ def _scoops(plan: Diet, first: int, workers: int) -> Iterator[_Scoop]:
         try:
             while True:
                 while len(ahead) < 4 * workers:
-                    ahead.append(pool.submit(_scoop, plan, first))
+                    ahead.append(pool.submit(draw, plan, first))
                     first += 1
                 yield ahead.popleft().result()
         finally:
@@ -181,7 +181,7 @@ def _one_thread() -> None:
     os.environ["INSPATIO_GYM_THREADS"] = "1"
 
 
-def _scoop(plan: Diet, index: int) -> _Scoop:
+def draw(plan: Diet, index: int) -> _Scoop:
     """The shots of the `index`-th world of a stream."""
     rng = np.random.default_rng([plan.seed, index])
     name, style = str(rng.choice(plan.names)), str(rng.choice(plan.styles))

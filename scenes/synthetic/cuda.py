@@ -32,7 +32,8 @@ def trace(shots: Shots, size: Size, samples: int, device: str) -> tuple[torch.Te
         grid = (-(-width // _TILE[0]), -(-height // _TILE[1]), count)
         outputs = [cuda.as_cuda_array(image) for image in (rgb, depth, object_id)]
         # torch's current stream, so that whatever the caller does next with the tensors comes after.
-        stream = cuda.external_stream(torch.cuda.current_stream().cuda_stream)
+        current = torch.cuda.current_stream().cuda_stream
+        stream = cuda.external_stream(current) if current else cuda.default_stream()
         _kernel[grid, _TILE, stream](rebuilt(moved), samples, *outputs)
     return rgb, depth, object_id
 

@@ -6,7 +6,7 @@ moment; what stands still is prepared once.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +15,7 @@ from inspatio_gym.scenes.synthetic.shapes import BOX, CYLINDER, ELLIPSOID
 from inspatio_gym.scenes.synthetic.textures import MATERIAL_WIDTH
 from inspatio_gym.scenes.synthetic.tracer import Tables
 from inspatio_gym.scenes.synthetic.tree import trees
-from inspatio_gym.types import Pose
+from inspatio_gym.types import Pose, Poses
 
 Vector = NDArray[np.float64]
 
@@ -84,11 +84,24 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """Parts that belong together. `motion` gives the thing's pose at a time in seconds; None stands still."""
+    """Parts that belong together. `motion` gives the pose at a time in seconds, (4, 4) of the whole thing or (parts, 4, 4)
+    of each part; None stands still."""
 
     name: str
     parts: tuple[Part, ...]
-    motion: Callable[[float], Pose] | None = None
+    motion: Callable[[float], Pose | Poses] | None = None
+
+
+def placed(parts: Sequence[Part], pose: Pose) -> list[Part]:
+    """Parts that stand still somewhere else."""
+    return [
+        replace(
+            part,
+            centre=pose[:3, :3] @ np.asarray(part.centre, float) + pose[:3, 3],
+            turn=pose[:3, :3] if part.turn is None else pose[:3, :3] @ part.turn,
+        )
+        for part in parts
+    ]
 
 
 def box(centre: Sequence[float], size: Sequence[float], material: Material, **options) -> Part:

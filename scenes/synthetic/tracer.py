@@ -27,6 +27,8 @@ from inspatio_gym.threads import spread
 from inspatio_gym.types import Size
 
 _jit = njit(cache=True, nogil=True, error_model="numpy")
+# A call hands over every array and counts its references, which costs more than a ray's tests.
+_inlined = njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 
 
 class Tables(NamedTuple):
@@ -90,7 +92,7 @@ class Shots(NamedTuple):
     """(N, 3, 3)"""
 
 
-@_jit
+@_inlined
 def _nearest(tables, walk, o, d, limit, shadow):
     """The first part hit before t = limit and its t; -1 and limit for none. Shadow rays pass what is not opaque and
     stop at the first thing they meet."""
@@ -141,7 +143,7 @@ def _dome(o, d, dome):
     return (-b + math.sqrt(max(0.0, b * b - a * c))) / a
 
 
-@_jit
+@_inlined
 def _occlusion(tables, walk, x, n, direction, radius):
     """How much something within `radius` along `direction` darkens the sky light, falling off smoothly."""
     found, t = _nearest(tables, walk, x, direction, radius, False)
@@ -176,7 +178,7 @@ def _backdrop(light, n, o, d, t):
     return backdrop((x, y, z), zenith, horizon, sun, light.seed[n])
 
 
-@_jit
+@_inlined
 def _radiance(tables, light, walk, shot, o, d, across, down, ray, rays, k, t):
     """Linear RGB along a ray that meets part k at t; `across` and `down` are how d changes from one pixel to the next."""
     if k < 0:
@@ -246,7 +248,7 @@ def _encode(linear):
     return np.uint8(min(255.0, max(0.0, 255.0 * code + 0.5)))
 
 
-@_jit
+@_inlined
 def camera(c2w, intrinsics, walk):
     """A shot's numbers by themselves: the arrays they come from stay out of the loops, which makes those twice as fast."""
     turn = (
@@ -269,14 +271,14 @@ def _turned(turn, v):
     )
 
 
-@_jit
+@_inlined
 def _meet(tables, light, n, place, walk, d):
     """The part that a ray of shot n meets, -1 for the dome, and its t."""
     k, t = _nearest(tables, walk, place, d, np.inf, False)
     return k, (t if k >= 0 else _dome(place, d, light.dome[n]))
 
 
-@_jit
+@_inlined
 def seen(tables, light, n, eye, row, column):
     """The part at a pixel's centre, -1 for the dome, and the z-depth there; `eye` is the `camera` of shot n."""
     turn, place, lens, walk = eye
@@ -284,7 +286,7 @@ def seen(tables, light, n, eye, row, column):
     return _meet(tables, light, n, place, walk, d)
 
 
-@_jit
+@_inlined
 def colour(tables, light, n, eye, row, column, samples, k, t):
     """sRGB bytes of a pixel by samples x samples rays; (k, t) is what `seen` gives, the answer to a single one."""
     turn, place, lens, walk = eye
