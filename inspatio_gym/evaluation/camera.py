@@ -176,7 +176,8 @@ def _pose(points: Array, at: Array, matrix: Intrinsics, guess: Array) -> Array |
         return None
     world, pixels = points[known], at[known]
     w2c = invert(guess)
-    turn, shift = cv2.Rodrigues(w2c[:3, :3])[0], w2c[:3, 3:].copy()
+    turn: Any = cv2.Rodrigues(w2c[:3, :3])[0]
+    shift: Any = w2c[:3, 3:].copy()
     well, turn, shift, inliers = cv2.solvePnPRansac(
         world, pixels, matrix, None, turn, shift, useExtrinsicGuess=True, iterationsCount=300, reprojectionError=AGREES,
         confidence=0.999, flags=cv2.SOLVEPNP_EPNP,

@@ -16,7 +16,7 @@ the same thing from all of them: pictures.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -65,7 +65,8 @@ class ModelSource:
 
     def film(self, take: Take, observe: NDArray[np.int64] | None = None) -> Clip:
         """See `ClipSource.film`."""
-        rgb, covered, sessions = [], [], []
+        rgb, covered = [], []
+        sessions: list[Any] = []
         for request in blocks(take, self._model.first_frames, self._model.block_frames, observe):
             if sessions:
                 (block,) = self._model.step(sessions, [request])

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -108,5 +109,5 @@ def _tours(evaluations: Mapping[str, Evaluation]) -> dict[str, np.ndarray]:
     return {"commanded": first.commanded} | {name: one.recovered for name, one in evaluations.items()}
 
 
-def _style(name: str) -> dict[str, object]:
+def _style(name: str) -> dict[str, Any]:
     return {"label": name, "color": "black", "linewidth": 3, "alpha": 0.35} if name == "commanded" else {"label": name}
