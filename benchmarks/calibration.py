@@ -42,7 +42,7 @@ from inspatio_gym.types import Size
 from inspatio_gym.warp import WarpModel
 
 CLIPS = ("true", "warp", "wrong", "frozen", "wobbling")
-SIMILAR = 0.25
+SIMILAR = 0.5
 """Relative difference up to which two figures count as alike ("~")."""
 
 _BELOW_TRUTH = "frozen < true, wrong < true, wobbling < true"

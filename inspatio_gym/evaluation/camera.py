@@ -3,7 +3,7 @@
     corners    of the first frame, where its depth is smooth, lifted into space by that depth
     followed   from the first frame straight into every other one by Lucas-Kanade, starting where they were a frame ago,
                there and back: nothing adds up along the clip
-    pose       of every frame by perspective-n-point: RANSAC, then Levenberg-Marquardt on those that agree
+    pose       of every frame by perspective-n-point: RANSAC, then Levenberg-Marquardt on those that agree, which must be many
 
 The first frame must show the scene from the recorded camera of its moment, so that its depth is known; and time must
 stand still, so that whatever the pixels do is the camera's doing. From commanded and recovered poses, relative to the
@@ -38,8 +38,8 @@ SMOOTH = 0.05  # of inverse depth: how far a pixel that may be lifted is off the
 QUALITY = 0.005  # of a corner, relative to the picture's best
 SCALE_LIMIT = 3.0  # a camera that went less than a third of its way was not sent elsewhere by its unit of length
 RETURN = 0.7  # pixels a point may be off after the way there and back
-AGREES = 1.5  # pixels between a point and where the pose puts it, of an inlier
-LEAST = 12  # points that must agree on a pose
+AGREES = 1.0  # pixels between a point and where the pose puts it, of an inlier
+LEAST, AGREEING = 12, 0.4  # points that must agree on a pose, and their share of those that were followed
 BORDER = 8  # pixels from the rim within which a point may be lost without blame
 WINDOW, LEVELS = 21, 3
 
@@ -170,30 +170,46 @@ def follow(greys: list[Any], start: Array) -> Track:
 
 
 def _pose(points: Array, at: Array, matrix: Intrinsics, guess: Array) -> Array | None:
-    """c2w (4, 4) from which points (k, 3) are seen at pixels (k, 2), NaN where lost; None if too few agree on one."""
+    """c2w (4, 4) from which points (k, 3) are seen at pixels (k, 2), NaN where lost; None if too few agree on one.
+
+    Tried are what RANSAC finds and the pose before, each refined twice on the points that agree with it: far points alone,
+    of which a street is full, agree with any place, and RANSAC may be content with them.
+    """
     known = np.isfinite(at[:, 0])
     if known.sum() < LEAST:
         return None
     world, pixels = points[known], at[known]
-    w2c = invert(guess)
-    turn: Any = cv2.Rodrigues(w2c[:3, :3])[0]
-    shift: Any = w2c[:3, 3:].copy()
-    well, turn, shift, inliers = cv2.solvePnPRansac(
-        world, pixels, matrix, None, turn, shift, useExtrinsicGuess=True, iterationsCount=300, reprojectionError=AGREES,
-        confidence=0.999, flags=cv2.SOLVEPNP_EPNP,
+    well, turn, shift, _ = cv2.solvePnPRansac(
+        world, pixels, matrix, None, iterationsCount=300, reprojectionError=AGREES, confidence=0.999, flags=cv2.SOLVEPNP_EPNP
     )  # fmt: skip
-    if not well or inliers is None or len(inliers) < LEAST:
-        return None
-    chosen = inliers[:, 0]
-    turn, shift = cv2.solvePnPRefineLM(world[chosen], pixels[chosen], matrix, None, turn, shift)
-    return invert(compose(cv2.Rodrigues(turn)[0], shift[:, 0]))
+    starts = [guess] + ([invert(compose(cv2.Rodrigues(turn)[0], shift[:, 0]))] if well else [])
+    best, most = None, max(LEAST, int(AGREEING * known.sum())) - 1
+    for pose in starts:
+        for width in (4 * AGREES, 2 * AGREES, AGREES):
+            chosen = np.linalg.norm(_project(world, matrix, pose) - pixels, axis=1) < width
+            if chosen.sum() < LEAST:
+                break
+            w2c = invert(pose)
+            turn, shift = cv2.solvePnPRefineLM(
+                world[chosen], pixels[chosen], matrix, None, cv2.Rodrigues(w2c[:3, :3])[0], w2c[:3, 3:].copy()
+            )
+            pose = invert(compose(cv2.Rodrigues(turn)[0], shift[:, 0]))
+        agree = int((np.linalg.norm(_project(world, matrix, pose) - pixels, axis=1) < AGREES).sum())
+        if agree > most:
+            best, most = pose, agree
+    return best
+
+
+def _project(points: Array, matrix: Intrinsics, pose: Array) -> Array:
+    """Pixels (k, 2) of points (k, 3), infinite for those that do not lie ahead."""
+    local = (points - pose[:3, 3]) @ pose[:3, :3]
+    ahead = local[:, 2:] > 1e-6
+    return np.where(ahead, (local @ matrix.T)[:, :2] / np.where(ahead, local[:, 2:], 1), np.inf)
 
 
 def _missed(points: Array, at: Array, matrix: Intrinsics, pose: Array, size: Any) -> Array:
     """See `Recovered.missed`, of one frame."""
-    local = (points - pose[:3, 3]) @ pose[:3, :3]
-    ahead = local[:, 2] > 1e-6
-    put = (local @ matrix.T)[:, :2] / np.where(ahead, local[:, 2], 1)[:, None]
-    inside = ahead & (put > BORDER).all(1) & (put[:, 0] < size[1] - 1 - BORDER) & (put[:, 1] < size[0] - 1 - BORDER)
+    put = _project(points, matrix, pose)
+    inside = (put > BORDER).all(1) & (put[:, 0] < size[1] - 1 - BORDER) & (put[:, 1] < size[0] - 1 - BORDER)
     off = np.linalg.norm(at - put, axis=1)
-    return np.where(np.isfinite(off), off, np.where(inside, np.inf, np.nan))
+    return np.where(np.isnan(at[:, 0]), np.where(inside, np.inf, np.nan), off)
