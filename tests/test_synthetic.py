@@ -300,7 +300,7 @@ def test_a_scene_of_something_else_has_no_world_behind_it(tmp_path):
         scene = writer.finish(c2w=np.eye(4)[None], intrinsics=np.eye(3)[None], geometry=geometry, provenance={})
     with pytest.raises(ValueError, match="expected a scene of a synthetic world"):
         from_scene(scene)
-    with pytest.raises(ValueError, match=r"out of \['room', 'street'\], got 'cave'"):
+    with pytest.raises(ValueError, match=r"out of \['room', 'street', 'table'\], got 'cave'"):
         make_world("cave", 0)
 
 

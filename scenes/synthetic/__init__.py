@@ -10,7 +10,16 @@ rgb, depth, object_id = world.render_scene(c2w, 24, (240, 416))            # in 
 """
 
 from inspatio_gym.scenes.synthetic.export import (
-    STYLES, WORLDS, from_scene, make_world, picture, room, street, table, write_scene, write_video,
+    STYLES,
+    WORLDS,
+    from_scene,
+    make_world,
+    picture,
+    room,
+    street,
+    table,
+    write_scene,
+    write_video,
 )  # fmt: skip
 from inspatio_gym.scenes.synthetic.world import SyntheticWorld, View
 

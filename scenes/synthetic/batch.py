@@ -26,7 +26,7 @@ from inspatio_gym.extras import extra
 from inspatio_gym.scenes.synthetic.export import STYLES, WORLDS, make_world
 from inspatio_gym.scenes.synthetic.shots import concatenate, gather
 from inspatio_gym.scenes.synthetic.solids import rigid, rotation
-from inspatio_gym.scenes.synthetic.tracer import Shots, cast, trace
+from inspatio_gym.scenes.synthetic.tracer import Shots, trace
 from inspatio_gym.scenes.synthetic.world import SyntheticWorld, View
 from inspatio_gym.types import Intrinsics, Pose, Poses, Size
 

@@ -58,8 +58,9 @@ def write_scene(
 ) -> Scene:
     """Render a whole world into a scene folder that does not exist yet; `on_frame` is called after each frame.
 
-    A world of style "camera" is filmed through its sensor; depth, masks and cameras stay exact. The scene has the true depth and masks at `size` (height, width), even numbers, the first camera as the identity and
-    `world.scale` units a metre. Raises what `SceneWriter` raises.
+    The scene has the true depth and masks at `size` (height, width), even numbers, the first camera as the identity and
+    `world.scale` units a metre. A world of style "camera" is filmed through its sensor; depth, masks and cameras stay
+    exact. Raises what `SceneWriter` raises.
     """
     cameras = world.scene_path.copy()
     cameras[:, :3, 3] /= world.scale  # metres, like the depth; the writer scales both

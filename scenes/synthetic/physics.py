@@ -5,9 +5,10 @@
     bake       -> poses (K, B, 7): place and quaternion (w, x, y, z) of B bodies, K moments a second apart by 1 / RATE
 
 A contact is a point of one body inside another or inside an obstacle: a ball has one point, its centre, with its radius
-around it; a box its corners and points along its edges, a cylinder points along its rims. How deep, and which way out,
-the other's distance function says. Impulses push contacting points apart, with restitution and Coulomb friction, one
-contact after the other, a few times round; a share of the depth is taken back every step.
+around it; a box its corners and the deepest points of its edges; a cylinder points along its rims and the deepest point
+of its axis, with its radius around it. How deep, and which way out, the other's distance function says. Impulses push
+contacting points apart, with restitution and Coulomb friction, one contact after the other, a few times round; a share of
+the depth is taken back every step. What has hardly moved for a quarter of a second stands still until it is hit.
 
 Steps are fixed and all arithmetic is additions, products, quotients and roots of doubles in one order, which IEEE 754
 rounds the same way everywhere: the same start gives the same table on any machine, which an engine with a version of its
@@ -23,7 +24,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from inspatio_gym.scenes.synthetic.shapes import CYLINDER, ELLIPSOID, local, world
+from inspatio_gym.scenes.synthetic.shapes import BOX, CYLINDER, ELLIPSOID, local, world
 from inspatio_gym.scenes.synthetic.solids import rigid
 from inspatio_gym.types import Pose
 
@@ -31,11 +32,16 @@ RATE = 120  # poses a second
 SUBSTEPS = 8  # steps a pose: 960 a second, in which something that fell half a metre moves 3 mm
 ROUNDS = 6  # over all contacts in a step
 GRAVITY = 9.81
+NEAR = 0.1  # metres that nothing moves in between two poses, and more
 SLOP = 2e-4  # metres of depth that are left alone, so that what rests keeps touching
 TAKEN_BACK = 0.025  # of the depth beyond that, in a step
 BOUNCES_ABOVE = 0.25  # metres a second: slower contacts do not bounce, or nothing would ever rest
+SLEEPY = 0.02  # metres a second: what has been slower at its rim for long enough falls asleep and stands still
+DROWSY_STEPS = 240  # a quarter of a second
+WAKES = 0.05  # metres a second: what is hit faster than this moves again
 ROLLING_LOSS = 0.4  # of the angular speed, a second, while touching
 RIM = 32  # points of a cylinder's rim
+SEARCH = 12  # thirds that a search along a segment takes off: to under a hundredth of it
 MOST_POINTS = 2 * RIM
 MOST_CONTACTS = 512
 _jit = njit(cache=True, nogil=True, error_model="numpy", forceinline=True)  # see `tracer` for why
@@ -115,16 +121,21 @@ def _spread(points, k, shape, half):
                 points[k, count] = half[0] * x, half[0] * y, half[2] * end
                 count += 1
         return count
-    for axis in range(3):  # along each of four edges five points, corners once
-        i, j = (axis + 1) % 3, (axis + 2) % 3
-        for p in (-1.0, 1.0):
-            for q in (-1.0, 1.0):
-                for place in range(5):
-                    if axis == 0 or 0 < place < 4:
-                        points[k, count, axis] = half[axis] * (place / 2 - 1)
-                        points[k, count, i], points[k, count, j] = half[i] * p, half[j] * q
-                        count += 1
-    return count
+    for corner in range(8):
+        for axis in range(3):
+            points[k, corner, axis] = half[axis] if corner >> axis & 1 else -half[axis]
+    return 8
+
+
+@_jit
+def _segment(shape, half, e):
+    """The ends of a box's e-th edge, or of a cylinder's axis, and the radius around it."""
+    if shape == CYLINDER:
+        return (0.0, 0.0, -half[2]), (0.0, 0.0, half[2]), half[0]
+    p, q = half[(e // 4 + 1) % 3] * (e % 2 * 2 - 1), half[(e // 4 + 2) % 3] * (e % 4 // 2 * 2 - 1)
+    if e < 4:
+        return (-half[0], p, q), (half[0], p, q), 0.0
+    return ((q, -half[1], p), (q, half[1], p), 0.0) if e < 8 else ((p, q, -half[2]), (p, q, half[2]), 0.0)
 
 
 @_jit
@@ -168,49 +179,92 @@ class _Solids(NamedTuple):
     light: NDArray[np.float64]
     """One over the mass, 0 for obstacles."""
     lightness: NDArray[np.float64]
-    """One over the moments of inertia about the axes."""
+    """One over the moments of inertia about the axes, 0 for obstacles."""
     bounce: NDArray[np.float64]
     grip: NDArray[np.float64]
 
 
 class _State(NamedTuple):
-    """Rows for bodies and obstacles; `inverse` is the inverse inertia in world axes."""
+    """Rows for bodies and obstacles, which sleep from the start."""
 
     place: NDArray[np.float64]
     quaternion: NDArray[np.float64]
     turn: NDArray[np.float64]
     speed: NDArray[np.float64]
     spin: NDArray[np.float64]
+    light: NDArray[np.float64]
+    """One over the mass of what is awake, else 0."""
     inverse: NDArray[np.float64]
+    """The inverse inertia of what is awake in world axes, else 0."""
+    slow: NDArray[np.int64]
+    """Steps since something moved; DROWSY_STEPS is asleep."""
+
+
+@_jit
+def _from_a_to_b(state, a, b, p):
+    """A point of solid a's frame in solid b's."""
+    return local(state.turn, b, *_sum(_sum(world(state.turn, a, p), _row(state.place, a)), _row(state.place, b), -1.0))
 
 
 @_jit
 def _touch(solids, state, a, b, contacts, data, made):
-    """Add the contacts of solid a's points in solid b, pushing the first of the two out; returns how many there are."""
-    place, turn = state.place, state.turn
-    half = _row(solids.half, b)
-    radius = solids.half[a, 0] if solids.shape[a] == ELLIPSOID else 0.0
+    """Add the contacts of solid a's points and segments in solid b, which push a out; returns how many there are."""
+    shape, half, mine = solids.shape[b], _row(solids.half, b), _row(solids.half, a)
+    radius = mine[0] if solids.shape[a] == ELLIPSOID else 0.0
     for k in range(solids.counts[a]):
-        x, y, z = solids.points[a, k]
-        p = (
-            turn[a, 0, 0] * x + turn[a, 0, 1] * y + turn[a, 0, 2] * z + place[a, 0],
-            turn[a, 1, 0] * x + turn[a, 1, 1] * y + turn[a, 1, 2] * z + place[a, 1],
-            turn[a, 2, 0] * x + turn[a, 2, 1] * y + turn[a, 2, 2] * z + place[a, 2],
-        )
-        gap, out = _distance(solids.shape[b], half, local(turn, b, *_sum(p, _row(place, b), -1.0)))
-        if gap < radius and made < MOST_CONTACTS:
-            n = world(turn, b, out)
-            contacts[made, 0], contacts[made, 1] = a, b
-            data[made, :3] = _sum(p, n, -radius)
-            data[made, 3:6] = n
-            data[made, 6] = radius - gap
-            made += 1
+        p = _from_a_to_b(state, a, b, (solids.points[a, k, 0], solids.points[a, k, 1], solids.points[a, k, 2]))
+        gap, out = _distance(shape, half, p)
+        if gap < radius:
+            made = _add_contact(state, a, b, p, out, radius, gap, contacts, data, made)
+    segments = 12 if solids.shape[a] == BOX else 1 if solids.shape[a] == CYLINDER else 0
+    for e in range(segments):
+        first, last, radius = _segment(solids.shape[a], mine, e)
+        first, last = _from_a_to_b(state, a, b, first), _from_a_to_b(state, a, b, last)
+        along = _sum(last, first, -1.0)
+        share = min(1.0, max(0.0, -_dot(first, along) / _dot(along, along)))
+        nearest = _sum(first, along, share)
+        if _dot(nearest, nearest) > (solids.reach[b] + radius) ** 2:
+            continue
+        low, high = 0.0, 1.0  # the distance is convex along the segment: close in on its least
+        for _ in range(SEARCH):
+            left, right = low + (high - low) / 3, high - (high - low) / 3
+            if (
+                _distance(shape, half, _sum(first, along, left))[0]
+                < _distance(shape, half, _sum(first, along, right))[0]
+            ):
+                high = right
+            else:
+                low = left
+        p = _sum(first, along, (low + high) / 2)
+        gap, out = _distance(shape, half, p)
+        ends = min(_distance(shape, half, first)[0], _distance(shape, half, last)[0])
+        if gap < radius and gap < ends - SLOP:  # else points say the same
+            made = _add_contact(state, a, b, p, out, radius, gap, contacts, data, made)
     return made
 
 
 @_jit
-def _contacts(solids, state, contacts, data):
-    """All contacts of this moment; returns how many there are."""
+def _add_contact(state, a, b, p, out, radius, gap, contacts, data, made):
+    if made == MOST_CONTACTS:
+        return made
+    n, at = world(state.turn, b, out), _sum(world(state.turn, b, p), _row(state.place, b))
+    contacts[made, 0], contacts[made, 1] = a, b
+    data[made, :3] = _sum(at, n, -radius)
+    data[made, 3:6] = n
+    data[made, 6] = radius - gap
+    return made + 1
+
+
+@_jit
+def _near(solids, state, a, b):
+    """Whether solid a may touch solid b before the next pose."""
+    gap, _ = _distance(solids.shape[b], _row(solids.half, b), _from_a_to_b(state, a, b, (0.0, 0.0, 0.0)))
+    return gap < solids.reach[a] + NEAR
+
+
+@_jit
+def _pairs(solids, state, pairs):
+    """Who may touch whom before the next pose, and is not the one of the two to be left out; returns how many."""
     made, total = 0, len(solids.shape)
     for a in range(total):
         for b in range(total):
@@ -219,9 +273,9 @@ def _contacts(solids, state, contacts, data):
             ball, other = solids.shape[a] == ELLIPSOID, solids.shape[b] == ELLIPSOID
             if other and (not ball or b < a):
                 continue  # the ball's one point says it all when it is its turn, and of two balls once is enough
-            apart = _sum(_row(state.place, a), _row(state.place, b), -1.0)
-            if _dot(apart, apart) < (solids.reach[a] + solids.reach[b]) ** 2:
-                made = _touch(solids, state, a, b, contacts, data, made)
+            if _near(solids, state, a, b) and _near(solids, state, b, a):
+                pairs[made] = a, b
+                made += 1
     return made
 
 
@@ -234,15 +288,15 @@ def _leaving(state, a, b, at):
 
 
 @_jit
-def _yielding(solids, state, k, at, along):
+def _yielding(state, k, at, along):
     """How much a unit impulse at a place changes the speed of solid k there, along it."""
     arm = _sum(at, _row(state.place, k), -1.0)
-    return solids.light[k] + _dot(_cross(world(state.inverse, k, _cross(arm, along)), arm), along)
+    return state.light[k] + _dot(_cross(world(state.inverse, k, _cross(arm, along)), arm), along)
 
 
 @_jit
-def _apply(solids, state, k, at, along, impulse):
-    _add(state.speed, k, along, solids.light[k] * impulse)
+def _apply(state, k, at, along, impulse):
+    _add(state.speed, k, along, state.light[k] * impulse)
     arm = _sum(at, _row(state.place, k), -1.0)
     _add(state.spin, k, world(state.inverse, k, _cross(arm, along)), impulse)
 
@@ -250,30 +304,60 @@ def _apply(solids, state, k, at, along, impulse):
 @_jit
 def _push(solids, state, a, b, at, out, wanted, pushed, rubbed):
     """One contact's impulses: apart until it leaves as wanted, and against sliding within the cone of friction."""
-    heft = _yielding(solids, state, a, at, out) + _yielding(solids, state, b, at, out)
+    heft = _yielding(state, a, at, out) + _yielding(state, b, at, out)
     total = max(0.0, pushed + (wanted - _dot(_leaving(state, a, b, at), out)) / heft)
-    _apply(solids, state, a, at, out, total - pushed)
-    _apply(solids, state, b, at, out, pushed - total)
+    _apply(state, a, at, out, total - pushed)
+    _apply(state, b, at, out, pushed - total)
     v = _leaving(state, a, b, at)
     slide = _sum(v, out, -_dot(v, out))
     length = math.sqrt(_dot(slide, slide))
     if length < 1e-9:
         return total, rubbed
     along = (slide[0] / length, slide[1] / length, slide[2] / length)
-    heft = _yielding(solids, state, a, at, along) + _yielding(solids, state, b, at, along)
+    heft = _yielding(state, a, at, along) + _yielding(state, b, at, along)
     room = math.sqrt(solids.grip[a] * solids.grip[b]) * total - rubbed  # of this contact's friction in this step
     impulse = min(length / heft, max(0.0, room))
-    _apply(solids, state, a, at, along, -impulse)
-    _apply(solids, state, b, at, along, impulse)
+    _apply(state, a, at, along, -impulse)
+    _apply(state, b, at, along, impulse)
     return total, rubbed + impulse
 
 
 @_jit
+def _rest(solids, state, k):
+    """Let what has been slow for long fall asleep."""
+    speed, spin, reach = _row(state.speed, k), _row(state.spin, k), solids.reach[k]
+    lively = _dot(speed, speed) + reach * reach * _dot(spin, spin) > SLEEPY * SLEEPY
+    state.slow[k] = 0 if lively else state.slow[k] + 1
+    if state.slow[k] >= DROWSY_STEPS:
+        state.speed[k], state.spin[k], state.light[k], state.inverse[k] = 0.0, 0.0, 0.0, 0.0
+
+
+@_jit
+def _wake(solids, state, k):
+    """Give what sleeps its mass and inertia back; obstacles have none."""
+    if k < solids.bodies and state.slow[k] >= DROWSY_STEPS:
+        state.slow[k], state.light[k] = 0, solids.light[k]
+        _turn_inertia(solids, state, k)
+
+
+@_jit
+def _turn_inertia(solids, state, k):
+    for i in range(3):
+        for j in range(3):
+            total = 0.0
+            for m in range(3):
+                total += state.turn[k, i, m] * solids.lightness[k, m] * state.turn[k, j, m]
+            state.inverse[k, i, j] = total
+
+
+@_jit
 def _advance(solids, state, step):
-    """Move bodies by their speeds, and turn them by their spins."""
-    place, quaternion, spin = state.place, state.quaternion, state.spin
+    """Move what is awake by its speed, and turn it by its spin."""
+    quaternion, spin = state.quaternion, state.spin
     for k in range(solids.bodies):
-        _add(place, k, _row(state.speed, k), step)
+        if state.slow[k] >= DROWSY_STEPS:
+            continue
+        _add(state.place, k, _row(state.speed, k), step)
         w, x, y, z = quaternion[k, 0], quaternion[k, 1], quaternion[k, 2], quaternion[k, 3]
         p, q, r = 0.5 * step * spin[k, 0], 0.5 * step * spin[k, 1], 0.5 * step * spin[k, 2]
         w, x, y, z = (
@@ -285,12 +369,7 @@ def _advance(solids, state, step):
         length = math.sqrt(w * w + x * x + y * y + z * z)
         quaternion[k] = w / length, x / length, y / length, z / length
         _rotate(state.turn, k, quaternion)
-        for i in range(3):
-            for j in range(3):
-                total = 0.0
-                for m in range(3):
-                    total += state.turn[k, i, m] * solids.lightness[k, m] * state.turn[k, j, m]
-                state.inverse[k, i, j] = total
+        _turn_inertia(solids, state, k)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -299,16 +378,26 @@ def _simulate(solids, state, table):
     contacts, data = np.zeros((MOST_CONTACTS, 2), np.int64), np.zeros((MOST_CONTACTS, 7))
     impulses, wanted = np.zeros((MOST_CONTACTS, 2)), np.zeros(MOST_CONTACTS)
     _advance(solids, state, 0.0)
+    pairs = np.zeros((len(solids.shape) ** 2, 2), np.int64)
     for moment in range(len(table)):
+        count = _pairs(solids, state, pairs)
         for k in range(solids.bodies):
             table[moment, k, :3], table[moment, k, 3:] = state.place[k], state.quaternion[k]
         for _ in range(SUBSTEPS):
             for k in range(solids.bodies):
-                state.speed[k, 2] -= GRAVITY * step
-            made = _contacts(solids, state, contacts, data)
+                if state.slow[k] < DROWSY_STEPS:
+                    state.speed[k, 2] -= GRAVITY * step
+            made = 0
+            for k in range(count):
+                a, b = pairs[k, 0], pairs[k, 1]
+                if min(state.slow[a], state.slow[b]) < DROWSY_STEPS:
+                    made = _touch(solids, state, a, b, contacts, data, made)
             for c in range(made):
                 a, b, at, out = contacts[c, 0], contacts[c, 1], _row(data, c), _row(data[:, 3:], c)
                 leaving = _dot(_leaving(state, a, b, at), out)
+                if leaving < -WAKES:
+                    _wake(solids, state, a)
+                    _wake(solids, state, b)
                 bounce = min(solids.bounce[a], solids.bounce[b])
                 wanted[c] = -bounce * leaving if leaving < -BOUNCES_ABOVE else 0.0
                 wanted[c] = max(wanted[c], TAKEN_BACK * max(0.0, data[c, 6] - SLOP) / step)
@@ -323,6 +412,8 @@ def _simulate(solids, state, table):
                 for k in range(2):
                     _add(state.spin, contacts[c, k], _row(state.spin, contacts[c, k]), -ROLLING_LOSS * step)
             _advance(solids, state, step)
+            for k in range(solids.bodies):
+                _rest(solids, state, k)
 
 
 def bake(bodies: Bodies, obstacles: Bodies, moments: int) -> NDArray[np.float64]:
@@ -344,8 +435,9 @@ def bake(bodies: Bodies, obstacles: Bodies, moments: int) -> NDArray[np.float64]
     solids = _Solids(count, both.shape, both.half, reach, points, counts, light, lightness, both.bounce, both.grip)
     table = np.empty((moments, count, 7))
     state = _State(
-        both.place.copy(), both.turn.copy(), turn, both.speed.copy(), both.spin.copy(), np.zeros((total, 3, 3))
-    )
+        both.place.copy(), both.turn.copy(), turn, both.speed.copy(), both.spin.copy(), light.copy(),
+        np.zeros((total, 3, 3)), np.where(np.arange(total) < count, 0, DROWSY_STEPS),
+    )  # fmt: skip
     _simulate(solids, state, table)
     return table
 

@@ -92,6 +92,11 @@ def _quaternion(yaw: float) -> np.ndarray:
     return np.array([math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)])
 
 
+def _yaw(part: Part) -> float:
+    """Radians about z by which something that stands is turned."""
+    return 0.0 if part.turn is None else math.atan2(part.turn[1, 0], part.turn[0, 0])
+
+
 def table(seed: int = 0) -> SyntheticWorld:
     """A table in a room with 6 to 11 bodies in motion; 84 frames at 24 frames a second."""
     rng = np.random.default_rng([3, seed])
@@ -117,7 +122,10 @@ def table(seed: int = 0) -> SyntheticWorld:
         Thing("chair", tuple(furniture.chair(rng.uniform(-0.5, 0.5), 0.5 * deep + 0.35, 180, int(rng.integers(1000))))),
     ]
     surface, taken = high + 0.005, []
-    obstacles, places, turns = [top], [np.array(top.centre, float)], [_quaternion(0.0)]
+    floor = box((0, 0, -0.5), (2 * wall, 8.0, 1.0), top.material)
+    obstacles = [floor, top, *furnished[1:], *still[-1].parts]
+    places = [np.array(part.centre, float) for part in obstacles]
+    turns = [_quaternion(_yaw(part)) for part in obstacles]
     for _ in range(int(rng.integers(2, 6))):
         part = _standing(rng)
         reach = math.hypot(*part.size[:2]) / 2
@@ -127,8 +135,7 @@ def table(seed: int = 0) -> SyntheticWorld:
             still.append(Thing("still life", tuple(placed([part], rigid(np.eye(3), place)))))
             obstacles.append(part)
             places.append(place + part.centre)
-            yaw = 0.0 if part.turn is None else math.atan2(part.turn[1, 0], part.turn[0, 0])
-            turns.append(_quaternion(yaw))
+            turns.append(_quaternion(_yaw(part)))
     bodies, starts, facing, speeds, around = [], [], [], [], []
     while len(bodies) < 6 or (len(bodies) < 11 and rng.uniform() < 0.7):
         part = _body(rng)

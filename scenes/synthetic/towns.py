@@ -111,7 +111,10 @@ def _path(x: float, high: float, speed: float, begin: float, rng: np.random.Gene
         shake, yaw, pitch = tremor(t) if walks else (np.zeros(3), 0.0, 0.3 * math.sin(9.0 * t + phase[2]))
         yaw += gaze + 0.8 * steer + 2.6 * math.sin(1.25 * t + phase[3])
         return looking(
-            [across, begin + speed * t, high + bounce] + shake, yaw, pitch - 2.0, 0.5 * math.sin(4.0 * t + phase[2])
+            np.array([across, begin + speed * t, high + bounce]) + shake,
+            yaw,
+            pitch - 2.0,
+            0.5 * math.sin(4.0 * t + phase[2]),
         )
 
     return path

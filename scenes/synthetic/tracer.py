@@ -20,7 +20,15 @@ from numba import njit
 from numpy.typing import NDArray
 
 from inspatio_gym.scenes.synthetic.shapes import (
-    BOX, ELLIPSOID, EPSILON, hit_box, hit_cylinder, hit_ellipsoid, local, surface, world,
+    BOX,
+    ELLIPSOID,
+    EPSILON,
+    hit_box,
+    hit_cylinder,
+    hit_ellipsoid,
+    local,
+    surface,
+    world,
 )  # fmt: skip
 from inspatio_gym.scenes.synthetic.textures import backdrop, reflectance
 from inspatio_gym.threads import spread
