@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from benchmarks import calibration, world_table
 from inspatio_gym import cli
 from inspatio_gym.evaluation import consistency, memory, motion, record, takes, temporal
 from inspatio_gym.evaluation.camera import Recovered, camera_error, recover
@@ -393,3 +394,41 @@ class TestCommand:
         np.testing.assert_equal(back.figures, kept.figures)
         assert back.size == (2, 3)
         assert record.read(tmp_path, "another") is None
+
+
+class TestBenchmarks:
+    def test_relations_between_clips(self):
+        figures = {"true": {"psnr": 10.0}, "frozen": {"psnr": 8.0}, "wrong": {"psnr": float("nan")}}
+        assert calibration.holds("frozen < true", figures, "psnr") is True
+        assert calibration.holds("true < frozen", figures, "psnr") is False
+        assert calibration.holds("frozen ~ true", figures, "psnr") is True
+        assert calibration.holds("wrong < true", figures, "psnr") is None
+        with pytest.raises(ValueError, match="a < b"):
+            calibration.holds("frozen > true", figures, "psnr")
+
+    def test_a_degenerate_clip_must_win_all_three_to_be_a_winner(self):
+        world = {"camera_score": 90.0, "psnr": 25.0, "motion_error": 0.2}
+        better = {"camera_score": 91.0, "psnr": 26.0, "motion_error": 0.1}
+        figures = {"warp": world, "wrong": better, "frozen": better | {"motion_error": 1.0}, "wobbling": world}
+        assert calibration.winners(figures) == ["wrong"]
+
+    def test_every_metric_but_drift_and_the_shares_has_an_expected_order(self):
+        assert set(METRICS) - set(calibration.EXPECTED) == {"drift_db", "coverage", "poses_found"}
+
+    def test_the_table_pools_squared_errors_over_worlds(self):
+        def world(squares: float) -> dict:
+            groups = {
+                "everywhere": [2, squares, 1.0],
+                "covered": [1, 100.0, 0.5],
+                "disoccluded": [1, squares - 100, 0.5],
+            }
+            return {"moves": {"yaw 5": {"called": 1, **groups}}}
+
+        row = world_table.page([world(200.0), world(600.0)], "true").splitlines()[-1].split(" | ")
+        assert row[1:4] == ["5 degrees", "50.0%", "50.0%"]
+        assert float(row[4]) == pytest.approx(10 * np.log10(255**2 / 200), abs=0.01)  # 800 over four pixels
+        assert float(row[5]) == pytest.approx(10 * np.log10(255**2 / 100), abs=0.01)
+
+    def test_scale_is_fitted_where_nothing_moves(self, tmp_path):
+        true, found = write_box(tmp_path / "a"), write_box(tmp_path / "b", metric=0.5)
+        assert world_table.depth_scale(true, found) == pytest.approx(true.median_depth / found.median_depth, rel=1e-3)
