@@ -160,7 +160,8 @@ def _revisit(source: ClipSource, subject: Subject, truth: ClipSource, frame: int
     looked = np.array([0, len(take) // 2, len(take) - 1])
     rgb = source.film(take, looked).rgb
     result.figures["revisit_psnr"] = memory.revisit_psnr(rgb)
-    result.exhibits.append(Exhibit("looked away and back", subject.view.rgb(frame), rgb[-1], subject.view.rgb(frame)))
+    (true,) = truth.film(Take(take.source[:1], take.c2w[:1])).rgb
+    result.exhibits.append(Exhibit("looked away and back", subject.view.rgb(frame), rgb[-1], true))
 
 
 def _persistence(source: ClipSource, subject: Subject, truth: ClipSource, frame: int, result: Evaluation) -> None:
