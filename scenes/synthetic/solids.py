@@ -7,6 +7,7 @@ moment; what stands still is prepared once.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +21,7 @@ from inspatio_gym.types import Pose, Poses
 Vector = NDArray[np.float64]
 
 
+@lru_cache(maxsize=4096)
 def linear(colour: str) -> tuple[float, float, float]:
     """'#rrggbb' in sRGB as linear RGB in [0, 1]."""
     srgb = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]

@@ -102,9 +102,13 @@ class SyntheticWorld:
         self.path = path
         self.duration, self.fps, self.fov_deg = duration, fps, fov_deg
         self.lighting = lighting
-        self.solids = Solids(self.objects)
         self.dome = np.array([*path(0.0)[:3, 3], radius])
         self.moving_ids = np.array([1 + k for k, thing in enumerate(self.objects) if thing.motion], np.int32)
+
+    @cached_property
+    def solids(self) -> Solids:
+        """Its things as arrays."""
+        return Solids(self.objects)
 
     @property
     def address(self) -> str:
