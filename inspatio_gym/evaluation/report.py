@@ -95,7 +95,8 @@ def notes(records: Sequence[Record]) -> str:
         [
             "## How to read this",
             "Pixels are in two groups by the truth alone: those whose surface the source frame sees at that moment, and the "
-            "rest, which somebody has to know or to invent. Steps are shares of the reach, the harmonic mean depth. An empty cell is a figure that nothing is known about: new views "
+            "rest, which somebody has to know or to invent. Steps are shares of the reach, the harmonic mean depth. "
+            "An empty cell is a figure that nothing is known about: new views "
             "and permanence need a synthetic world; a frozen clip never left, so its return is not counted.",
             f"A frozen clip wins photometric and 3D consistency and pause{won}: these say that a world is steady, "
             "not that it obeys. Read them beside camera control and motion, where it fails.",
