@@ -159,8 +159,8 @@ def page(results: list[dict[str, Any]], geometry: Geometry) -> str:
 
 def pending(config: Config) -> Iterator[tuple[Path, str, Geometry]]:
     """Every world with every geometry, and the file that it goes to."""
-    for address in addresses(config):
-        for geometry in config.geometry:
+    for geometry in config.geometry:  # by the second one every scene has been rendered
+        for address in addresses(config):
             name = address.removeprefix("synthetic:").replace("?", "-").replace("&", "-").replace("=", "")
             yield config.out / f"{name}-v{VERSION}-{geometry}.json", address, geometry
 
