@@ -241,16 +241,18 @@ class TestMemory:
         assert np.isnan(memory.nearer_share(shown, after, after))
 
     @pytest.mark.parametrize(
-        ("area", "found"),
+        ("area", "cut", "found"),
         [
-            ([0.2, 0.4, 0.0, 0.3, 0.4], (1, 2, 4)),
-            ([0.2, 0.4, 0.3, 0.3, 0.4], None),  # never hidden
-            ([0.0, 0.2, 0.4, 0.4, 0.4], None),  # comes, but was not there before
-            ([0.4, 0.4, 0.0, 0.1, 0.1], None),  # hardly comes back
+            ([0.2, 0.4, 0.0, 0.3, 0.4], (), (1, 2, 3)),
+            ([0.4, 0.0, 0.4, 0.2, 0.0], (4,), (0, 1, 2)),  # later it leaves the picture
+            ([0.4, 0.0, 0.4, 0.4, 0.4], (0,), None),  # it came in from outside
+            ([0.2, 0.4, 0.3, 0.3, 0.4], (), None),  # never hidden
+            ([0.0, 0.2, 0.4, 0.4, 0.4], (), None),  # was not there before
+            ([0.4, 0.4, 0.0, 0.1, 0.1], (), None),  # hardly comes back
         ],
     )
-    def test_a_passage_is_shown_hidden_shown(self, area, found):
-        assert memory.passage_in(np.array(area)) == found
+    def test_a_passage_is_shown_hidden_shown(self, area, cut, found):
+        assert memory.passage_in(np.array(area), np.isin(np.arange(5), cut)) == found
 
     def test_something_in_the_room_passes_behind_something(self, subject):
         passage = memory.find_passage(subject)

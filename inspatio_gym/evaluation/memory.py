@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from inspatio_gym.evaluation.images import psnr, squared_error
 from inspatio_gym.evaluation.subject import Subject
+from inspatio_gym.geometry.poses import compose
 from inspatio_gym.types import Mask, Pose, Rgb, Size
 
 LEFT = 2.0
@@ -28,6 +29,8 @@ LEAST_PIXELS = 0.0005
 """Of all pixels, that must tell two truths apart, or that a thing must have, to be worth a figure."""
 HIDDEN, SHOWN = 0.1, 0.5
 """Of a thing's largest view, so much at most is left of what is hidden, and so much at least of what is shown."""
+ASIDE = (-0.15, 0.0, 0.15)
+"""Steps to the right of the recorded cameras, in median depths, from which passages are looked for too."""
 SEARCH_SIZE = (72, 128)
 """Depth is rendered at this size to find things that pass behind others."""
 
@@ -64,7 +67,9 @@ def nearer_share(picture: Rgb, right: Rgb, wrong: Rgb, mask: Mask | None = None)
 
 @lru_cache(maxsize=8)  # every clip over a subject asks again
 def find_passage(subject: Subject, stride: int = 3) -> Passage | None:
-    """The passage of a moving thing behind another that shows most of it, from a recorded camera held; None if there is none.
+    """The passage of a moving thing behind another that shows most of it, seen from a camera held; None if there is none.
+
+    Cameras are recorded ones, and those beside them.
 
     stride: frames between those that are looked at. Raises ValueError for a scene without a world.
     """
@@ -73,41 +78,44 @@ def find_passage(subject: Subject, stride: int = 3) -> Passage | None:
     frames = np.arange(0, subject.view.num_frames, stride)
     best: Passage | None = None
     most = LEAST_PIXELS
-    for home in frames[:: max(1, len(frames) // 4)]:
-        camera = subject.view.c2w[home]
-        areas = visible_areas(subject, camera, frames, SEARCH_SIZE)
-        for thing, area in areas.items():
-            found = passage_in(area)
-            if found and area[found[2]] > most:
-                most = float(area[found[2]])
+    aside = compose(np.eye(3), np.array([[share * subject.scene.median_depth, 0, 0] for share in ASIDE]))
+    for camera in (subject.view.c2w[frames[:: max(1, len(frames) // 2)]][:, None] @ aside).reshape(-1, 4, 4):
+        for thing, (area, cut) in visible_areas(subject, camera, frames, SEARCH_SIZE).items():
+            found = passage_in(area, cut)
+            if found and min(area[found[0]], area[found[2]]) > most:
+                most = float(min(area[found[0]], area[found[2]]))
                 best = Passage(thing, camera, *(int(frames[k]) for k in found))
     return best
 
 
 def visible_areas(
     subject: Subject, camera: Pose, frames: NDArray[np.int64], size: Size
-) -> dict[int, NDArray[np.float64]]:
-    """Of each moving thing, the share (n,) of the picture that it takes at frames (n,), seen from a camera held.
-
-    Only things that never touch the picture's rim: what leaves it is not hidden.
-    """
+) -> dict[int, tuple[NDArray[np.float64], NDArray[np.bool_]]]:
+    """Of each moving thing, seen at frames (n,) from a camera held: the share (n,) of the picture that it takes, and
+    whether the picture's rim cuts it (n,)."""
     world, matrix = subject.world, subject.intrinsics(0)
     assert world is not None
-    scaled = matrix * (size[1] / subject.size[1])
-    scaled[:2, 2] += (size[1] / subject.size[1] - 1) / 2
-    scaled[2, 2] = 1
-    ids = np.stack([subject.true_depth(camera, int(frame), size, scaled)[1] for frame in frames])
-    rim = np.unique(
-        np.concatenate([ids[:, 0].ravel(), ids[:, -1].ravel(), ids[:, :, 0].ravel(), ids[:, :, -1].ravel()])
-    )
-    whole = np.setdiff1d(np.intersect1d(world.moving_ids, ids), rim)
-    return {int(thing): (ids == thing).mean((1, 2)) for thing in whole}
+    shrink = np.array([size[1] / subject.size[1], size[0] / subject.size[0], 1.0])[:, None]
+    small = matrix * shrink
+    small[:2, 2] += (shrink[:2, 0] - 1) / 2
+    ids = np.stack([subject.true_depth(camera, int(frame), size, small)[1] for frame in frames])
+    rim = np.concatenate([ids[:, 0], ids[:, -1], ids[:, :, 0], ids[:, :, -1]], 1)
+    return {
+        int(thing): ((ids == thing).mean((1, 2)), (rim == thing).any(1))
+        for thing in np.intersect1d(world.moving_ids, ids)
+    }
 
 
-def passage_in(area: NDArray[np.float64]) -> tuple[int, int, int] | None:
-    """Positions of the best view before, the least, and the best view after it, in a row of areas (n,); None if not hidden."""
-    hidden = int(area.argmin())
-    if not 0 < hidden < len(area) - 1 or area[hidden] > HIDDEN * area.max():
-        return None
-    before, after = int(area[:hidden].argmax()), hidden + 1 + int(area[hidden + 1 :].argmax())
-    return (before, hidden, after) if min(area[before], area[after]) >= SHOWN * area.max() else None
+def passage_in(area: NDArray[np.float64], cut: NDArray[np.bool_]) -> tuple[int, int, int] | None:
+    """Positions where a thing is shown, then hidden, then shown again, in its areas (n,); None if it never is.
+
+    cut: (n,) where it reaches out of the picture, which ends a passage: what left the picture is not hidden. The passage
+    that shows most of the thing is taken.
+    """
+    shown, hidden = area >= SHOWN * area.max(), area <= HIDDEN * area.max()
+    found: list[tuple[float, tuple[int, int, int]]] = []
+    for k in np.flatnonzero(hidden):
+        before, after = np.flatnonzero(shown[:k]), k + np.flatnonzero(shown[k:])
+        if len(before) and len(after) and not cut[before[-1] : after[0] + 1].any():
+            found.append((min(area[before[-1]], area[after[0]]), (int(before[-1]), int(k), int(after[0]))))
+    return max(found)[1] if found else None
