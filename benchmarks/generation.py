@@ -5,7 +5,7 @@
 
 For each family and size the table has, with `frames` shots of each world:
 
-    drawn     frames/s once worlds and cameras are there, the arrays gathered and moved to the device each time
+    drawn     frames/s once worlds and cameras are there, their arrays moved to the device each time; the fastest call
     worlds    worlds/s that one core makes, with their cameras, from nothing
     stream    frames/s of `batch.stream`, worlds included: what a training sees
     floor     frames/s if nothing but the tests of primary, shadow and contact rays against boxes and solids were to be
@@ -14,7 +14,9 @@ For each family and size the table has, with `frames` shots of each world:
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -90,24 +92,25 @@ def peak_flops(device: str) -> float:
     """Floating-point operations a second of a matrix product of doubles."""
     side = 1024 if device == "cpu" else 8192
     a = torch.rand(side, side, dtype=torch.float64, device=device)
-    return 2 * side**3 * rate(lambda: a @ a, 1, device, 1.0)
+    return 2 * side**3 * fastest(lambda: a @ a, device, 1.0)
 
 
-def rate(work, count: int, device: str, seconds: float) -> float:
-    """`count` times the calls a second of `work`, the device's queue drained, after one call that warms up."""
-
-    def wait() -> None:
+def timed(work: Callable[[], object], device: str, seconds: float) -> list[float]:
+    """Seconds of each call of `work` made in so many seconds, the device's queue drained."""
+    times = []
+    while sum(times) < seconds:
+        start = time.perf_counter()
+        work()
         if device != "cpu":
             torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return times
 
-    work()
-    wait()
-    start, calls = time.perf_counter(), 0
-    while time.perf_counter() - start < seconds:
-        work()
-        wait()
-        calls += 1
-    return count * calls / (time.perf_counter() - start)
+
+def fastest(work: Callable[[], object], device: str, seconds: float) -> float:
+    """Calls a second by the fastest of them, after one that warms up: others may be at work on the machine."""
+    timed(work, device, 0.0)
+    return 1 / min(timed(work, device, seconds))
 
 
 def main(config: Config) -> None:
@@ -124,13 +127,17 @@ def main(config: Config) -> None:
                 chosen = {"names": (name,), "styles": (style,), "size": size, "frames": config.frames}
                 plan, count = Diet(**chosen), config.batch // config.frames
                 draw(plan, 0)  # compiles
-                start = time.perf_counter()
+                start = time.process_time()
                 pieces = [draw(plan, k) for k in range(count)]
-                made = count / (time.perf_counter() - start)
+                made = count / (time.process_time() - start)
                 shots = concatenate([piece.shots for piece in pieces])
-                drawn = rate(lambda s=shots, z=size: renderer.trace(s, z), config.batch, config.device, config.seconds)
+                drawn = config.batch * fastest(partial(renderer.trace, shots, size), config.device, config.seconds)
                 batches = stream(batch=config.batch, device=config.device, workers=config.workers, **chosen)
-                streamed = rate(lambda b=batches: next(b), config.batch, config.device, config.seconds)
+                # Workers take seconds to start; all have made several worlds once those asked for ahead are used up twice.
+                for _ in range(1 + 8 * config.workers // count):
+                    next(batches)
+                times = timed(partial(next, batches), config.device, config.seconds)
+                streamed = config.batch * len(times) / sum(times)
                 batches.close()
                 floor = peak / (size[0] * size[1] * RAYS * flops_of(shots))
                 print(

@@ -40,7 +40,7 @@ def trace(shots: Shots, size: Size, samples: int, device: str) -> tuple[torch.Te
 
 def trace_pixel(shots, samples, rgb, depth, object_id):
     """One pixel of one shot: columns, rows and shots are the three sides of the grid."""
-    column, row, n = cuda.grid(3)
+    column, row, n = cuda.grid(3)  # type: ignore[call-arg,var-annotated]
     if row < depth.shape[1] and column < depth.shape[2]:
         tables, light = shots.tables, shots.light
         eye = camera(shots.c2w[n], shots.intrinsics[n], shots.walk[n])

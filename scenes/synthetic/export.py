@@ -21,7 +21,7 @@ from inspatio_gym.types import Rgb, Size
 WORLDS: dict[str, Callable[[int], SyntheticWorld]] = {"room": room, "street": street, "table": table}
 STYLES = ("plain", "camera")
 """As drawn, or as if filmed: other surfaces and light (`styles`), and a sensor that shakes, blurs and rustles (`sensor`)."""
-VERSION = 1
+VERSION = 2
 """Of the generator: raised whenever a world or its film looks different from before, the bundled samples excepted."""
 METHOD = "synthetic-truth"
 SAMPLE_SIZE = (240, 416)

@@ -47,7 +47,7 @@ def film(world: SyntheticWorld, frame: int, size: Size, samples: int = 2) -> Rgb
     code = np.where(code <= 0.0031308, 12.92 * code, 1.055 * code ** (1 / 2.4) - 0.055)
     bgr = np.ascontiguousarray((255 * code + 0.5).astype(np.uint8)[..., ::-1])
     _, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(jpeg, cv2.IMREAD_COLOR)[..., ::-1].copy()
+    return cv2.cvtColor(np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), np.uint8), cv2.COLOR_BGR2RGB).astype(np.uint8)
 
 
 def _exposed(
@@ -72,4 +72,4 @@ def _out_of_focus(light: NDArray[np.float32], depth: Depth, focus: float, apertu
     widths = (0.0, 0.6, 1.4, 3.0)
     blurred = [light, *(cv2.GaussianBlur(light, (0, 0), width) for width in widths[1:])]
     weights = [np.interp(circle, widths, np.eye(4)[k])[..., None] for k in range(4)]
-    return sum(weight * image for weight, image in zip(weights, blurred, strict=True)).astype(np.float32)  # type: ignore[union-attr]
+    return sum(weight * image for weight, image in zip(weights, blurred, strict=True)).astype(np.float32)

@@ -49,7 +49,7 @@ def main(options: Options) -> None:
     shown = []
     with tqdm(total=options.rows * options.columns, unit="world", disable=None) as bar:
         for row in range(options.rows):
-            tiles = []
+            tiles: list[Rgb] = []
             for column in range(options.columns):
                 style = options.styles[row % len(options.styles)]
                 number = row // len(options.styles) * options.columns + column
@@ -76,7 +76,7 @@ def near_is_bright(depth: Depth) -> Rgb:
     """Depth by its inverse, the nearest hundredth at full brightness."""
     inverse = 1 / depth
     codes = np.clip(255 * inverse / np.percentile(inverse, 99), 0, 255).astype(np.uint8)
-    return cv2.applyColorMap(codes, cv2.COLORMAP_INFERNO)[..., ::-1]
+    return cv2.applyColorMap(codes, cv2.COLORMAP_INFERNO)[..., ::-1].astype(np.uint8)
 
 
 def coloured(object_id: NDArray[np.int32]) -> Rgb:

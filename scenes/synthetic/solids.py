@@ -12,13 +12,15 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from inspatio_gym.scenes.synthetic.rays import Tables
 from inspatio_gym.scenes.synthetic.shapes import BOX, CYLINDER, ELLIPSOID
 from inspatio_gym.scenes.synthetic.textures import MATERIAL_WIDTH
-from inspatio_gym.scenes.synthetic.tracer import Tables
 from inspatio_gym.scenes.synthetic.tree import trees
 from inspatio_gym.types import Pose, Poses
 
 Vector = NDArray[np.float64]
+Times = Sequence[float] | NDArray[np.float64]
+"""Seconds of film."""
 
 
 @lru_cache(maxsize=4096)
@@ -135,7 +137,7 @@ class Solids:
         self.still = _tables(turn[:still], centre[:still], _looks(owned[:still]))
         self._turn, self._centre, self._look = turn[still:], centre[still:], _looks(owned[still:])
 
-    def moving(self, times_s: Sequence[float]) -> Tables:
+    def moving(self, times_s: Times) -> Tables:
         """What moves at T moments: T times its M parts, T times its 2 M - 1 nodes, moment by moment."""
         count, moments = len(self._centre), len(times_s)
         if not count:

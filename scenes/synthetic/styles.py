@@ -15,9 +15,10 @@ import numpy as np
 
 from inspatio_gym.scenes.synthetic import textures as tx
 from inspatio_gym.scenes.synthetic.solids import Material, Thing
+from inspatio_gym.scenes.synthetic.surfaces import BLOTCHES, CHIPS, CRACKS, MARBLE, STREAKS, WEAVE
 from inspatio_gym.scenes.synthetic.world import Lighting, SyntheticWorld
 
-_FAMILY = (tx.MARBLE, tx.WEAVE, tx.CHIPS, tx.CRACKS, tx.STREAKS, tx.BLOTCHES)
+_FAMILY = (MARBLE, WEAVE, CHIPS, CRACKS, STREAKS, BLOTCHES)
 _KEPT = (tx.FACADE, tx.ROAD, tx.PANES, tx.PICTURE, tx.BOOKS, tx.LEAVES)  # what they show makes a thing what it is
 _HUES = (0.02, 0.06, 0.08, 0.1, 0.12, 0.16, 0.3, 0.45, 0.57, 0.6, 0.64, 0.95)  # of earth, wood, skin, plants, cloth
 

@@ -3,7 +3,9 @@ stands there. `physics.bake` makes their poses once, when the world is made.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,11 +13,14 @@ from inspatio_gym.scenes.synthetic import furniture, physics
 from inspatio_gym.scenes.synthetic import textures as tx
 from inspatio_gym.scenes.synthetic.interiors import arc, ball_skin, daylight, shell
 from inspatio_gym.scenes.synthetic.shapes import BOX, CYLINDER, ELLIPSOID
-from inspatio_gym.scenes.synthetic.solids import Material, Part, Thing, ball, box, placed, rigid, rotation, tube
+from inspatio_gym.scenes.synthetic.solids import Material, Part, Thing, Vector, ball, box, placed, rigid, rotation, tube
 from inspatio_gym.scenes.synthetic.world import SyntheticWorld
+from inspatio_gym.types import Pose
 
 _PAINTS = ("#c8402e", "#2f6fb0", "#e0b030", "#3f8a4a", "#e8e2d4", "#7a4a8c", "#30343a", "#d87838")
+_NAMES = {ELLIPSOID: "ball", BOX: "block", CYLINDER: "can"}
 _DURATION = 3.5
+_TALLEST = 0.32  # metres that no still life exceeds
 
 
 def _paint(rng: np.random.Generator) -> str:
@@ -68,113 +73,114 @@ def _body(rng: np.random.Generator) -> Part:
     return tube((0, 0, 0), (wide, wide, rng.uniform(0.06, 0.15)), label)
 
 
-def _free(place: np.ndarray, reach: float, taken: list[tuple[np.ndarray, float]]) -> bool:
-    return all(np.linalg.norm(place - other) > reach + radius + 0.005 for other, radius in taken)
+class _Start(NamedTuple):
+    """A solid as the simulation begins: where it is, how it is turned (a quaternion) and how fast it is."""
+
+    part: Part
+    place: Vector
+    turn: Vector
+    speed: Vector
 
 
-def _rows(
-    parts: list[Part], places: list[np.ndarray], turns: list[np.ndarray], speeds: np.ndarray, rng
-) -> physics.Bodies:
-    count = len(parts)
-    return physics.Bodies(
-        shape=np.array([part.shape for part in parts], np.int64).reshape(count),
-        half=np.array([part.size for part in parts], float).reshape(count, 3) / 2,
-        place=np.array(places, float).reshape(count, 3),
-        turn=np.array(turns, float).reshape(count, 4),
-        speed=speeds,
-        spin=np.zeros((count, 3)),
-        bounce=rng.uniform(0.15, 0.6, count),
-        grip=rng.uniform(0.3, 0.7, count),
-    )
+def _standing_still(part: Part, at: Vector) -> _Start:
+    """An obstacle, turned about z alone, in a frame at a place."""
+    yaw = 0.0 if part.turn is None else math.atan2(part.turn[1, 0], part.turn[0, 0])
+    return _Start(part, at + part.centre, _quaternion(yaw), np.zeros(3))
 
 
-def _quaternion(yaw: float) -> np.ndarray:
+def _quaternion(yaw: float) -> Vector:
     return np.array([math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)])
 
 
-def _yaw(part: Part) -> float:
-    """Radians about z by which something that stands is turned."""
-    return 0.0 if part.turn is None else math.atan2(part.turn[1, 0], part.turn[0, 0])
+def _rows(starts: Sequence[_Start], rng: np.random.Generator) -> physics.Bodies:
+    return physics.Bodies(
+        shape=np.array([start.part.shape for start in starts]),
+        half=np.array([start.part.size for start in starts], float) / 2,
+        place=np.stack([start.place for start in starts]),
+        turn=np.stack([start.turn for start in starts]),
+        speed=np.stack([start.speed for start in starts]),
+        spin=np.zeros((len(starts), 3)),
+        bounce=rng.uniform(0.15, 0.6, len(starts)),
+        grip=rng.uniform(0.3, 0.7, len(starts)),
+    )
+
+
+def _free(place: Vector, reach: float, taken: list[tuple[Vector, float]]) -> bool:
+    """Whether a ball there touches none of the others; all in the plane of the table, or all in space."""
+    return all(np.linalg.norm(place - other) > reach + radius + 0.005 for other, radius in taken)
+
+
+def _begin(size: Vector, surface: float, taken: list[tuple[Vector, float]], rng: np.random.Generator) -> list[_Start]:
+    """6 to 11 bodies: some balls roll over the table from the start, the rest is about to fall on it."""
+    starts: list[_Start] = []
+    around: list[tuple[Vector, float]] = []
+    while len(starts) < 6 or (len(starts) < 11 and rng.uniform() < 0.7):
+        part = _body(rng)
+        half = np.array(part.size) / 2
+        reach = float(half[0] if part.shape == ELLIPSOID else np.linalg.norm(half))
+        place, speed = np.array([*(rng.uniform(-0.4, 0.4, 2) * size), surface + half[2] + 1e-4]), np.zeros(3)
+        if part.shape == ELLIPSOID and rng.uniform() < 0.5:
+            turn, free = _quaternion(rng.uniform(0, 6.28)), _free(place[:2], reach, taken)
+            speed[:2] = rng.uniform(0.3, 1.0) * rotation(rng.uniform(-40, 40))[:2, 0] * (1 if place[0] < 0 else -1)
+        else:
+            place[2] = surface + reach + rng.uniform(_TALLEST, 0.9)
+            turn, free = rng.uniform(-1, 1, 4), True
+            turn /= math.sqrt(float(turn @ turn))
+        if free and _free(place, reach, around):
+            around.append((place, reach))
+            starts.append(_Start(part, place, turn, speed))
+    return starts
+
+
+def _path(surface: float, rng: np.random.Generator) -> Callable[[float], Pose]:
+    """An arc around the middle of the table, about a metre away."""
+    centre = np.array([rng.uniform(-0.1, 0.1), rng.uniform(-0.1, 0.1), surface + 0.06])
+    away, lift, side = rng.uniform(0.95, 1.35), np.radians(rng.uniform(22, 42)), np.radians(rng.uniform(-25, 25))
+    ahead = np.array([math.sin(side) * math.cos(lift), -math.cos(side) * math.cos(lift), math.sin(lift)])
+    sweep = rng.uniform(15, 35) * (1 if side < 0 else -1)
+    return arc(centre, centre + away * ahead, sweep, _DURATION, rng, still=0.4)
 
 
 def table(seed: int = 0) -> SyntheticWorld:
     """A table in a room with 6 to 11 bodies in motion; 84 frames at 24 frames a second."""
     rng = np.random.default_rng([3, seed])
-    high, wide, deep = rng.uniform(0.6, 0.8), rng.uniform(1.1, 1.7), rng.uniform(0.8, 1.2)
+    high, size = rng.uniform(0.6, 0.8), rng.uniform([1.1, 0.8], [1.7, 1.2])
     wall, front = rng.uniform(1.6, 2.6), rng.uniform(1.2, 2.4)
-    furnished = furniture.table(0, 0, wide, deep, high, int(rng.integers(1000)))
-    top = box((0, 0, high - 0.02), (wide, deep, 0.05), _top(rng))
+    surface, nowhere = high + 0.005, np.zeros(3)
+    top = box((0, 0, high - 0.02), (*size, 0.05), _top(rng))
+    legs = furniture.table(0, 0, size[0], size[1], high, int(rng.integers(1000)))[1:]
+    chair = furniture.chair(rng.uniform(-0.5, 0.5), 0.5 * size[1] + 0.35, 180, int(rng.integers(1000)))
     still = [
         shell((-wall, -3.0), (wall, front), rng.uniform(2.4, 2.9), rng),
-        Thing("table", (top, *furnished[1:])),
+        Thing("table", (top, *legs)),
+        Thing("chair", tuple(chair)),
         Thing("shelf", tuple(furniture.shelf(rng.uniform(-0.8, 0.8), front - 0.18, 1.3, rng.uniform(1.3, 2.0), rng))),
-        *(
-            Thing(
-                "picture",
-                (
-                    furniture.picture(
-                        s * rng.uniform(0.9, 1.4), front - 0.02, 1.5, 0.5, 0.6, int(rng.integers(1000)), side=False
-                    ),
-                ),
-            )
-            for s in (-1, 1)
-        ),
-        Thing("chair", tuple(furniture.chair(rng.uniform(-0.5, 0.5), 0.5 * deep + 0.35, 180, int(rng.integers(1000))))),
     ]
-    surface, taken = high + 0.005, []
+    for x in rng.uniform(0.9, 1.4, 2) * [-1, 1]:
+        frame = furniture.picture(x, front - 0.02, 1.5, 0.5, 0.6, int(rng.integers(1000)), side=False)
+        still.append(Thing("picture", (frame,)))
     floor = box((0, 0, -0.5), (2 * wall, 8.0, 1.0), top.material)
-    obstacles = [floor, top, *furnished[1:], *still[-1].parts]
-    places = [np.array(part.centre, float) for part in obstacles]
-    turns = [_quaternion(_yaw(part)) for part in obstacles]
+    obstacles = [_standing_still(part, nowhere) for part in (floor, top, *legs, *chair)]
+    taken: list[tuple[Vector, float]] = []
     for _ in range(int(rng.integers(2, 6))):
         part = _standing(rng)
-        reach = math.hypot(*part.size[:2]) / 2
-        place = np.array([*(rng.uniform(-0.42, 0.42, 2) * [wide, deep]), surface])
+        place, reach = np.array([*(rng.uniform(-0.42, 0.42, 2) * size), surface]), math.hypot(*part.size[:2]) / 2
         if _free(place[:2], reach, taken):
             taken.append((place[:2], reach))
             still.append(Thing("still life", tuple(placed([part], rigid(np.eye(3), place)))))
-            obstacles.append(part)
-            places.append(place + part.centre)
-            turns.append(_quaternion(_yaw(part)))
-    bodies, starts, facing, speeds, around = [], [], [], [], []
-    while len(bodies) < 6 or (len(bodies) < 11 and rng.uniform() < 0.7):
-        part = _body(rng)
-        half = np.array(part.size) / 2
-        reach = float(half[0] if part.shape == ELLIPSOID else np.linalg.norm(half))
-        rolls = part.shape == ELLIPSOID and rng.uniform() < 0.5
-        place = np.array([*(rng.uniform(-0.4, 0.4, 2) * [wide, deep]), surface + half[2] + 1e-4])
-        turn, speed = _quaternion(rng.uniform(0, 6.28)), np.zeros(3)
-        if rolls:
-            speed[:2] = rng.uniform(0.3, 1.0) * rotation(rng.uniform(-40, 40))[:2, 0] * (1 if place[0] < 0 else -1)
-        else:
-            place[2] = surface + 0.32 + rng.uniform(0, 0.6)
-            turn = rng.uniform(-1, 1, 4)
-            turn /= math.sqrt(float(turn @ turn))
-        on_table = _free(place[:2], reach, taken) if rolls else True
-        if on_table and _free(place, reach, around):
-            around.append((place, reach))
-            for rows, row in ((bodies, part), (starts, place), (facing, turn), (speeds, speed)):
-                rows.append(row)
-    poses = physics.bake(
-        _rows(bodies, starts, facing, np.array(speeds), rng),
-        _rows(obstacles, places, turns, np.zeros((len(obstacles), 3)), rng),
-        round(_DURATION * physics.RATE) + 1,
-    )
-    names = {ELLIPSOID: "ball", BOX: "block", CYLINDER: "can"}
-    moving = [Thing(names[part.shape], (part,), partial(physics.pose_at, poses, k)) for k, part in enumerate(bodies)]
-    centre = np.array([rng.uniform(-0.1, 0.1), rng.uniform(-0.1, 0.1), surface + 0.06])
-    away, lift = rng.uniform(0.95, 1.35), np.radians(rng.uniform(22, 42))
-    side = np.radians(rng.uniform(-25, 25))
-    start = centre + away * np.array(
-        [math.sin(side) * math.cos(lift), -math.cos(side) * math.cos(lift), math.sin(lift)]
-    )
-    sweep = rng.uniform(15, 35) * (1 if side < 0 else -1)
+            obstacles.append(_standing_still(part, place))
+    starts = _begin(size, surface, taken, rng)
+    poses = physics.bake(_rows(starts, rng), _rows(obstacles, rng), round(_DURATION * physics.RATE) + 1)
+    moving = [
+        Thing(_NAMES[start.part.shape], (start.part,), partial(physics.pose_at, poses, k))
+        for k, start in enumerate(starts)
+    ]
     return SyntheticWorld(
         "table",
         seed,
         caption="A table top filmed from close by: balls, blocks and cans fall on it, roll, tumble and collide.",
         objects=[*still, *moving],
-        path=arc(centre, start, sweep, _DURATION, rng, still=0.4),
+        path=_path(surface, rng),
         duration=_DURATION,
         fov_deg=float(rng.uniform(52, 66)),
         lighting=daylight(rng),

@@ -1,6 +1,6 @@
 """A tree of boxes around solids, so that a ray need not try them all.
 
-    low, high (P, 3)  corners of the boxes of P solids  ->  2 P - 1 nodes in depth-first order, see `tracer.Tables`
+    low, high (P, 3)  corners of the boxes of P solids  ->  2 P - 1 nodes in depth-first order, see `rays.Tables`
 
 A set of boxes is split where the surface area times the number of members of both halves is least, down to one each.
 

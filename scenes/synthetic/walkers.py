@@ -62,16 +62,20 @@ def walker(way: Way, rng: np.random.Generator) -> Thing:
         *(tube((0, 0, -hip / 2), (0.16, 0.16, hip), trousers, turn=rotation(0, 180), top=(0.7, 0.7)) for _ in range(2)),
         *(tube((0, 0, -0.19 * tall), (0.1, 0.1, 0.38 * tall), coat) for _ in range(2)),
     )
-    joints = [(0, 0, 0)] * 3 + [(-0.1, 0, hip), (0.1, 0, hip), (-0.25, 0, shoulder), (0.25, 0, shoulder)]
-    swings = (0, 0, 0, 1, -1, -0.7, 0.7)
+    limbs = np.repeat(np.eye(4)[None], len(parts), axis=0)
+    limbs[3:, :3, 3] = [(-0.1, 0, hip), (0.1, 0, hip), (-0.25, 0, shoulder), (0.25, 0, shoulder)]
+    swings = np.array([0, 0, 0, 1, -1, -0.7, 0.7])
     stride = 0.42 * tall  # metres a step
 
     def motion(t: float) -> Poses:
         body, walked = way(t)
         beat = math.pi * walked / stride
-        body = body @ rigid(np.eye(3), (0, 0, 0.012 * math.cos(2 * beat)))
-        swing_deg = math.degrees(math.atan(0.5 * stride / hip)) * math.sin(beat)
-        limbs = [rigid(rotation(0, swing * swing_deg), joint) for swing, joint in zip(swings, joints, strict=True)]
-        return body @ np.stack(limbs)
+        swing = swings * math.atan(0.5 * stride / hip) * math.sin(beat)
+        poses = limbs.copy()
+        poses[:, 1, 1] = poses[:, 2, 2] = np.cos(swing)
+        poses[:, 2, 1] = np.sin(swing)
+        poses[:, 1, 2] = -poses[:, 2, 1]
+        poses[:, 2, 3] += 0.012 * math.cos(2 * beat)
+        return body @ poses
 
     return Thing("walker", parts, motion)
