@@ -29,8 +29,10 @@ LEAST_PIXELS = 0.0005
 """Of all pixels, that must tell two truths apart, or that a thing must have, to be worth a figure."""
 HIDDEN, SHOWN = 0.1, 0.5
 """Of a thing's largest view, so much at most is left of what is hidden, and so much at least of what is shown."""
+HOMES = 3
+"""Recorded cameras, spread over the clip, from which passages are looked for."""
 ASIDE = (-0.15, 0.0, 0.15)
-"""Steps to the right of the recorded cameras, in median depths, from which passages are looked for too."""
+"""And steps to the right of them, in median depths."""
 SEARCH_SIZE = (72, 128)
 """Depth is rendered at this size to find things that pass behind others."""
 
@@ -79,7 +81,8 @@ def find_passage(subject: Subject, stride: int = 3) -> Passage | None:
     best: Passage | None = None
     most = LEAST_PIXELS
     aside = compose(np.eye(3), np.array([[share * subject.scene.median_depth, 0, 0] for share in ASIDE]))
-    for camera in (subject.view.c2w[frames[:: max(1, len(frames) // 2)]][:, None] @ aside).reshape(-1, 4, 4):
+    homes = subject.view.c2w[np.linspace(0, subject.view.num_frames - 1, HOMES).astype(int)]
+    for camera in (homes[:, None] @ aside).reshape(-1, 4, 4):
         for thing, (area, cut) in visible_areas(subject, camera, frames, SEARCH_SIZE).items():
             found = passage_in(area, cut)
             if found and min(area[found[0]], area[found[2]]) > most:
