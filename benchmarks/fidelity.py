@@ -8,32 +8,24 @@ turned and shifted sideways, two views are compared with it: the warp of that on
 fused from other frames. Both invent what they do not know. Pixels are judged in two groups, which depend on the truth
 alone: those whose surface the source frame truly sees at that moment, and the rest.
 
-PSNR pools the squared errors of a group's pixels; SSIM is averaged over them.
-
-Ref: Wang et al., "Image quality assessment: from error visibility to structural similarity" (IEEE TIP 2004).
+PSNR pools the squared errors of a group's pixels; SSIM is averaged over them (`inspatio_gym.evaluation.images`).
 """
 
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import tyro
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from inspatio_gym.geometry.poses import compose, invert, rotation_ypr
+from inspatio_gym.evaluation.images import Score, finer, seen_by, squared_error, ssim
+from inspatio_gym.geometry.poses import compose, rotation_ypr
 from inspatio_gym.scenes import Scene, load_scene
 from inspatio_gym.scenes.synthetic import SyntheticWorld, from_scene
-from inspatio_gym.types import Depth, Intrinsics, Mask, Pose, Rgb, Size
+from inspatio_gym.types import Pose, Size
 from inspatio_gym.warp import WarpModel, at_size
 from inspatio_gym.world import Block, BlockRequest
-
-FINER = 2
-"""Depth of the source frame is rendered on a grid this many times finer than the picture to tell what it sees."""
-SAME = 0.01
-"""Depths that differ by less than this fraction belong to one surface."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,28 +46,6 @@ class Config:
     """Rays along each side of a pixel of the truth."""
 
 
-@dataclass(slots=True)
-class Score:
-    """Sums over the pixels of one group."""
-
-    pixels: int = 0
-    squares: float = 0.0
-    similarity: float = 0.0
-
-    def add(self, mask: Mask, squares: NDArray[np.float64], similarity: NDArray[np.float64]) -> None:
-        self.pixels += int(mask.sum())
-        self.squares += float(squares[mask].sum())
-        self.similarity += float(similarity[mask].sum())
-
-    @property
-    def psnr(self) -> float:
-        return float(10 * np.log10(255**2 * self.pixels / self.squares))
-
-    @property
-    def ssim(self) -> float:
-        return self.similarity / self.pixels
-
-
 @dataclass(frozen=True, slots=True)
 class Report:
     """Scores of the single-frame and the fused warp on pixels that the source frame sees, and on the others."""
@@ -94,54 +64,11 @@ def offsets(config: Config) -> Iterator[Pose]:
         yield compose(np.eye(3), (shift, 0, 0))
 
 
-def ssim(a: Rgb, b: Rgb) -> NDArray[np.float64]:
-    """(H, W) structural similarity, averaged over the channels: Gaussian windows of sigma 1.5, as in the paper."""
-
-    def mean(image: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(cv2.GaussianBlur(image, (11, 11), 1.5, borderType=cv2.BORDER_REFLECT_101))
-
-    x, y = a.astype(np.float64), b.astype(np.float64)
-    mx, my = mean(x), mean(y)
-    vx, vy, vxy = mean(x * x) - mx * mx, mean(y * y) - my * my, mean(x * y) - mx * my
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    return ((2 * mx * my + c1) * (2 * vxy + c2) / ((mx * mx + my * my + c1) * (vx + vy + c2))).mean(-1)
-
-
-def seen_by(source_depth: Depth, source: Pose, matrix: Intrinsics, target_depth: Depth, target: Pose) -> Mask:
-    """Which pixels of a target view show a surface that the source camera sees too, at the same moment.
-
-    source_depth: on a grid FINER times finer than target_depth (H, W). matrix: (3, 3), of both cameras at (H, W).
-    """
-    height, width = target_depth.shape
-    v, u = np.mgrid[:height, :width]
-    rays = np.stack([u, v, np.ones_like(u)], -1) @ np.linalg.inv(matrix).T
-    move = invert(source) @ target
-    points = (rays * target_depth[..., None]) @ move[:3, :3].T + move[:3, 3]
-    z = points[..., 2]
-    ahead = z > 1e-6
-    at = points @ matrix.T / np.where(ahead, z, 1)[..., None]
-    x, y = at[..., 0], at[..., 1]
-    inside = ahead & (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
-    fine_x, fine_y = (((c + 0.5) * FINER - 0.5).astype(np.float32) for c in (x, y))
-    # The inverse depth of a plane is linear in the picture, so slanted surfaces are met exactly.
-    nearness = (1 / source_depth).astype(np.float32)
-    inverse = cv2.remap(nearness, fine_x, fine_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return inside & (np.abs(z * inverse - 1) < SAME)
-
-
 def warp(model: WarpModel, scene: Scene, frame: int, cameras: Sequence[Pose]) -> Block:
     """Views of a frame."""
     count = len(cameras)
     request = BlockRequest(np.full(count, frame), np.stack(cameras), np.arange(count))
     return model.start([scene], [0], [request])[1][0]
-
-
-def finer(matrix: Intrinsics) -> Intrinsics:
-    """The pinhole matrix on the finer grid."""
-    fine = matrix * FINER
-    fine[:2, 2] += (FINER - 1) / 2
-    fine[2, 2] = 1
-    return fine
 
 
 def measure(
@@ -153,8 +80,8 @@ def measure(
     for frame in config.frames:
         source, matrix = view.c2w[frame], np.asarray(view.intrinsics[frame])
         cameras = [source @ offset for offset in offsets(config)]
-        fine_size = (config.size[0] * FINER, config.size[1] * FINER)
-        fine_depth = world.depth(world.to_world(source), frame / world.fps, fine_size, finer(matrix))[0] * world.scale
+        fine_matrix, fine_size = finer(matrix, config.size)
+        fine_depth = world.depth(world.to_world(source), frame / world.fps, fine_size, fine_matrix)[0] * world.scale
         single, fused = (warp(model, scene, frame, cameras) for model in models)
         for k, camera in enumerate(cameras):
             truth = world.render_scene(camera, frame, config.size, matrix, config.samples)
@@ -163,7 +90,7 @@ def measure(
                 (single, report.single_seen, report.single_hidden),
                 (fused, report.fused_seen, report.fused_hidden),
             ):
-                squares = ((block.rgb[k].astype(np.float64) - truth.rgb) ** 2).mean(-1)
+                squares = squared_error(block.rgb[k], truth.rgb)
                 similarity = ssim(block.rgb[k], truth.rgb)
                 on_seen.add(seen, squares, similarity)
                 on_hidden.add(~seen, squares, similarity)

@@ -5,6 +5,7 @@
     train        scenes -> a policy             inspatio_gym.agents.config.TrainConfig
     evaluate     a policy -> a table            EvaluateConfig
     zoo          policies that came along       inspatio_gym.agents.zoo:ZooConfig
+    evaluate-world  a world model -> a report   inspatio_gym.evaluation.command.EvaluateWorldConfig
     collect      a policy -> datasets           inspatio_gym.collect.config.CollectConfig
     demo         all of it in a few minutes     DemoConfig
     bench        how fast this machine steps    inspatio_gym.bench.BenchConfig
@@ -86,6 +87,10 @@ COMMANDS = {
     "train": ("inspatio_gym.agents.config:TrainConfig", "inspatio_gym.agents.train:train"),
     "evaluate": ("inspatio_gym.agents.config:EvaluateConfig", "inspatio_gym.agents.evaluate:evaluate"),
     "zoo": ("inspatio_gym.agents.zoo:ZooConfig", "inspatio_gym.agents.zoo:zoo"),
+    "evaluate-world": (
+        "inspatio_gym.evaluation.command:EvaluateWorldConfig",
+        "inspatio_gym.evaluation.command:evaluate_world",
+    ),
     "collect": ("inspatio_gym.collect.config:CollectConfig", "inspatio_gym.collect.command:collect"),
     "demo": ("inspatio_gym.agents.config:DemoConfig", "inspatio_gym.agents.demo:demo"),
     "bench": ("inspatio_gym.bench:BenchConfig", "inspatio_gym.bench:bench"),
@@ -136,7 +141,7 @@ def _main(arguments: list[str]) -> int:
 def overview() -> str:
     """What `inspatio-gym --help` says: every command with the first line of its own help."""
     lines = [
-        f"  {name:<13}{(_found(kind).__doc__ or '').partition(chr(10))[0]}" for name, (kind, _) in COMMANDS.items()
+        f"  {name:<16}{(_found(kind).__doc__ or '').partition(chr(10))[0]}" for name, (kind, _) in COMMANDS.items()
     ]
     return "\n".join(
         [

@@ -15,7 +15,7 @@ import importlib
 import importlib.util
 import inspect
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -55,6 +55,33 @@ class Block:
     rgb: NDArray[np.uint8]
     depth: NDArray[np.float32]
     covered: NDArray[np.bool_]
+
+
+class Route(Protocol):
+    """source: int64 (n,), source frame of every frame of a film. c2w: float64 (n, 4, 4), its camera."""
+
+    @property
+    def source(self) -> NDArray[np.int64]: ...
+    @property
+    def c2w(self) -> Poses: ...
+
+
+def blocks(
+    route: Route, first_frames: int, block_frames: int, observe: NDArray[np.int64] | None = None
+) -> Iterator[BlockRequest]:
+    """A route as requests of `first_frames` and then `block_frames` frames.
+
+    observe: int64 (m,), ascending, the frames of the route that are wanted; None wants them all. Where the route does not
+    fill the last request, its last frame is repeated, and nobody observes the repetitions.
+    """
+    total = len(route.source)
+    wanted = np.arange(total) if observe is None else observe
+    start, length = 0, first_frames
+    while start < total:
+        at = np.minimum(np.arange(start, start + length), total - 1)
+        here = wanted[(wanted >= start) & (wanted < start + length)] - start
+        yield BlockRequest(route.source[at], route.c2w[at], here)
+        start, length = start + length, block_frames
 
 
 class Session(Protocol):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.fidelity import Config, Report, finer, measure, seen_by, ssim
+from benchmarks.fidelity import Config, Report, measure
+from inspatio_gym.evaluation.images import finer, seen_by, ssim
 from inspatio_gym.scenes.synthetic import from_scene
 from inspatio_gym.warp import WarpModel
 
@@ -40,7 +41,7 @@ def test_a_frame_sees_itself_and_a_wall_hides_what_is_behind(room_scene):
     matrix = world.intrinsics(size)
     camera = world.scene_path[frame]
     depth = world.depth(world.to_world(camera), frame / world.fps, size, matrix)[0] * world.scale
-    fine = world.depth(world.to_world(camera), frame / world.fps, (96, 160), finer(matrix))[0] * world.scale
+    fine = world.depth(world.to_world(camera), frame / world.fps, *finer(matrix, size)[::-1])[0] * world.scale
     assert seen_by(fine, camera, matrix, depth, camera).mean() > 0.9  # but for rims
     assert seen_by(fine * 0.9, camera, matrix, depth, camera).mean() < 0.03
 

@@ -17,7 +17,7 @@ from inspatio_gym import cli, world
 from inspatio_gym.render.config import RenderConfig
 from inspatio_gym.render.job import RECORD, Studio, Task
 from inspatio_gym.render.pictures import FILMS
-from inspatio_gym.render.plan import at_speed, blocks, make_plan
+from inspatio_gym.render.plan import at_speed, make_plan
 from inspatio_gym.render.reach import buried, foreground, open_radius
 from inspatio_gym.trajectory import PRESETS, Trajectory
 from tests.clips import make_video, scenery
@@ -92,7 +92,7 @@ class TestPlan:
 
     def test_blocks_are_whole_and_observe_the_film_alone(self, room_scene):
         plan = make_plan(RenderConfig(frames=25, radius=1.0), room_scene)
-        requests = list(blocks(plan, 9, 12))
+        requests = list(world.blocks(plan, 9, 12))
         assert [len(request.source) for request in requests] == [9, 12, 12]
         shown = np.concatenate([request.source[request.observe] for request in requests])
         np.testing.assert_array_equal(shown, plan.source)

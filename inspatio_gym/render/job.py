@@ -24,11 +24,11 @@ from typing import Any, Literal
 
 from inspatio_gym.render.config import RenderConfig
 from inspatio_gym.render.pictures import FILMS, Films, Renderer, farthest_of, splatted, warped
-from inspatio_gym.render.plan import Plan, blocks, make_plan
+from inspatio_gym.render.plan import Plan, make_plan
 from inspatio_gym.scenes import Scene, anchor, load_scene
 from inspatio_gym.scenes.cache import flush, partial_folder, sweep
 from inspatio_gym.warp import at_size
-from inspatio_gym.world import MODELS, WorldModel, best_model, load_model
+from inspatio_gym.world import MODELS, WorldModel, best_model, blocks, load_model
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Studio:
 
     def __init__(self, config: RenderConfig):
         self.config = config
-        self.name, self.device = choose(config)
+        self.name, self.device = choose(config.model, config.device)
         self._model: tuple[float | None, WorldModel] | None = None
         if config.normalizer == "clip" and not self.neural:
             raise ValueError(
@@ -191,9 +191,8 @@ class Studio:
         return warped(scene, model.render_size)
 
 
-def choose(config: RenderConfig) -> tuple[str, str]:
-    """The model's name and its device. Raises ValueError for a model that nobody registered."""
-    name, device = config.model, config.device
+def choose(name: str, device: str) -> tuple[str, str]:
+    """The model's name and its device, where either may be "auto". Raises ValueError for a model that nobody registered."""
     if name != "auto" and name not in MODELS:
         raise ValueError(f"expected --model out of {['auto', *sorted(MODELS)]}, got {name!r}: warp needs no weights")
     if device == "auto":

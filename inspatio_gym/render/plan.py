@@ -3,12 +3,10 @@
     time     source   int64 (n,)        adaptive, at a speed, frozen; possibly mirrored
     space    c2w      float64 (n, 4, 4) the path, relative to the recorded camera of that frame, or to the first one
 
-A plan knows nothing of models. `blocks` cuts it into the requests that a model takes; where it does not fill the last
-one, its last frame is repeated, and nobody observes the repetitions.
+A plan knows nothing of models. `inspatio_gym.world.blocks` cuts it into the requests that a model takes.
 """
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +18,6 @@ from inspatio_gym.render.config import RenderConfig
 from inspatio_gym.render.reach import open_radius
 from inspatio_gym.trajectory import spread_indices
 from inspatio_gym.types import Poses
-from inspatio_gym.world import BlockRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +69,3 @@ def at_speed(speed: tuple[float, ...], frames: int, source_frames: int, fps: flo
     rates = np.interp(np.linspace(0, 1, frames), np.linspace(0, 1, len(speed)), speed)
     clock = Clock(source_frames, fps)
     return np.array([clock.frame, *(int(clock.advance(float(rate), 1)[0]) for rate in rates[1:])], np.int64)
-
-
-def blocks(plan: Plan, first_frames: int, block_frames: int) -> Iterator[BlockRequest]:
-    """The plan as requests of `first_frames` and then `block_frames` frames; frames of the film are observed."""
-    start, length = 0, first_frames
-    while start < len(plan):
-        at = np.minimum(np.arange(start, start + length), len(plan) - 1)
-        yield BlockRequest(plan.source[at], plan.c2w[at], np.arange(min(length, len(plan) - start)))
-        start, length = start + length, block_frames
