@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from inspatio_gym.scenes import Scene
 
 TASKS = {
+    "driving": "inspatio_gym.envs.tasks.driving:Driving",
     "explore": "inspatio_gym.envs.tasks.explore:Explore",
     "moment": "inspatio_gym.envs.tasks.moment:FindMoment",
     "goal": "inspatio_gym.envs.tasks.goal:Goal",

@@ -4,6 +4,7 @@ A corner of a frame (Shi and Tomasi 1994) is lifted by the scene's depth; from t
 every frame that sees it: inside the picture, at the depth that was measured there, and not behind anything that moves.
 """
 
+import itertools
 from collections.abc import Callable
 
 import cv2
@@ -61,9 +62,11 @@ def _corners(scene: Scene, i: int, known: NDArray[np.float32]) -> NDArray[np.flo
     score = np.where(usable, score, 0.0)
     least = 0.02 * float(score.max())
     found = []
-    rows, cols = (np.linspace(0, side, count + 1).astype(int) for side, count in zip((height, width), CELLS, strict=True))
-    for top, bottom in zip(rows, rows[1:], strict=False):
-        for left, right in zip(cols, cols[1:], strict=False):
+    rows, cols = (
+        np.linspace(0, side, count + 1).astype(int) for side, count in zip((height, width), CELLS, strict=True)
+    )
+    for top, bottom in itertools.pairwise(rows):
+        for left, right in itertools.pairwise(cols):
             taken = (known >= (left, top)) & (known < (right, bottom))
             cell = score[top:bottom, left:right]
             if not taken.all(1).any() and cell.max() > max(least, 1e-6):

@@ -68,9 +68,9 @@ def follow_objects(scene: Scene, report: Callable[[float], None]) -> list[Target
                 live.remove(track)
                 ended.append(track)
         for part in parts:
-            if not any(_overlap(part, (*track.centre, *track.box)) > 0.1 for track in live):
-                if (track := _seed(i, grey, part)) is not None:
-                    live.append(track)
+            taken = any(_overlap(part, (*track.centre, *track.box)) > 0.1 for track in live)
+            if not taken and (seed := _seed(i, grey, part)):
+                live.append(seed)
         before = grey
         report((i + 1) / scene.num_frames)
     return [_target(track) for track in (*ended, *live) if _confirmed(track, scene.fps)]
@@ -168,7 +168,10 @@ def _patch(grey: Any, centre: NDArray[np.float64], box: NDArray[np.float64]) -> 
     """What is in a box, (PATCH, PATCH), of mean 0 and variance 1; beyond the border its last pixels go on."""
     width, height = np.maximum(box, 4.0)
     to_patch = np.array(
-        [[width / PATCH, 0, centre[0] - width / 2 + width / PATCH / 2], [0, height / PATCH, centre[1] - height / 2 + height / PATCH / 2]]
+        [
+            [width / PATCH, 0, centre[0] - width / 2 + width / PATCH / 2],
+            [0, height / PATCH, centre[1] - height / 2 + height / PATCH / 2],
+        ]
     )
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return _standard(cv2.warpAffine(grey, to_patch, (PATCH, PATCH), flags=flags, borderMode=cv2.BORDER_REPLICATE))
@@ -188,7 +191,9 @@ def _clipped(grey: Any, centre: NDArray[np.float64], box: NDArray[np.float64]) -
 
 def _overlap(a: Part, b: tuple[float, ...]) -> float:
     """Intersection over union of two boxes."""
-    sides = [min(a[k] + a[k + 2] / 2, b[k] + b[k + 2] / 2) - max(a[k] - a[k + 2] / 2, b[k] - b[k + 2] / 2) for k in (0, 1)]
+    sides = [
+        min(a[k] + a[k + 2] / 2, b[k] + b[k + 2] / 2) - max(a[k] - a[k + 2] / 2, b[k] - b[k + 2] / 2) for k in (0, 1)
+    ]
     both = max(sides[0], 0.0) * max(sides[1], 0.0)
     return both / (a[2] * a[3] + b[2] * b[3] - both)
 
