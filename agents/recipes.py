@@ -126,6 +126,14 @@ def recipe_from_json(algo: str, values: dict[str, Any]) -> Recipe:
 # What a training by `inspatio-gym train --env ID` goes by unless told: arguments of `TrainConfig`, one entry for each
 # environment that the general numbers above do not serve best.
 TUNED: dict[str, dict[str, Any]] = {
+    "InSpatioDriving-v0": {
+        "task": "driving-train",
+        "max_episode_steps": 40,
+        "num_envs": 32,
+        "steps": 1_000_000,
+        "minutes": 5.0,
+        "ppo": PPORecipe(n_steps=32, batch_size=256, gamma=0.9, log_std_init=-1.5),
+    },
     "InSpatioMoment-v0": {
         # The way across a clip takes 7 to 20 steps, and the pause two.
         "max_episode_steps": 40,

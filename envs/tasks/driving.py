@@ -18,6 +18,9 @@ With e the angle between view axis and target in degrees, and w the angular velo
 
 `passed` is the share of the step's frames that time went on by: who pauses the world is paid nothing for staring.
 
+Task "driving" names all targets, "driving-train" three quarters of them, "driving-held-out" the rest: a policy that is trained
+on the one is judged on the other.
+
 Metrics, over the steps with a target:
 
     time_on_target   share of them with e <= tolerance
@@ -28,7 +31,7 @@ Metrics, over the steps with a target:
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gymnasium as gym
@@ -288,3 +291,7 @@ def looks_at(scene: "Scene", kinds: frozenset[str], share: str) -> tuple[Look, .
             f"share {share!r}: take a longer clip, or kinds=('landmark', 'object')"
         )
     return tuple(found)
+
+
+DrivingTrain = partial(Driving, share="train")
+DrivingHeldOut = partial(Driving, share="held out")
