@@ -30,7 +30,8 @@ TRAINING_SEEDS = range(0, 1_000_000_000)
 VALIDATION_SEEDS = range(1_000_000_000, 2_000_000_000)  # during the training, to pick the best policy
 EVALUATION_SEEDS = range(2_000_000_000, 3_000_000_000)
 STEPS = 200_000  # of a training that is not told
-CURRICULA = {"goal-curriculum": "goal"}  # a task to be trained on -> the one that it leads to
+# A task to be trained on -> the one that it leads to, in which policies are judged.
+CURRICULA = {"goal-curriculum": "goal", "driving-train": "driving-held-out"}
 
 # The least that a training can go by.
 LEAST = {

@@ -142,6 +142,14 @@ TUNED: dict[str, dict[str, Any]] = {
             network=Network(matching=16),
         ),
     },
+    "InSpatioDriving-v0": {
+        "task": "driving-train",
+        "max_episode_steps": 40,
+        "num_envs": 32,
+        "steps": 1_000_000,
+        "minutes": 7.0,
+        "ppo": PPORecipe(n_steps=32, batch_size=256, gamma=0.9, log_std_init=-1.5),
+    },
     "InSpatioMoment-v0": {
         # The way across a clip takes 7 to 20 steps, and the pause two.
         "max_episode_steps": 40,

@@ -26,6 +26,7 @@ if _project.is_file() and 'name = "inspatio-gym"' in _project.read_text(encoding
 _IDS: dict[str, dict[str, object]] = {
     "InSpatio-v0": {},
     "InSpatioGoal-v0": {"task": "goal", "time_control": True, "ends": "clamp"},
+    "InSpatioDriving-v0": {"task": "driving", "control": "rotation"},
     "InSpatioMoment-v0": {"task": "moment", "control": "time", "ends": "clamp"},
 }
 for _id, _defaults in _IDS.items():

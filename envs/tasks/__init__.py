@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from inspatio_gym.scenes import Scene
 
 TASKS = {
+    "driving": "inspatio_gym.envs.tasks.driving:Driving",
+    "driving-train": "inspatio_gym.envs.tasks.driving:DrivingTrain",
+    "driving-held-out": "inspatio_gym.envs.tasks.driving:DrivingHeldOut",
     "explore": "inspatio_gym.envs.tasks.explore:Explore",
     "moment": "inspatio_gym.envs.tasks.moment:FindMoment",
     "goal": "inspatio_gym.envs.tasks.goal:Goal",
