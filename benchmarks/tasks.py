@@ -30,6 +30,7 @@ from typing import Any
 
 import matplotlib
 import matplotlib.pyplot as plt
+import numpy as np
 import tyro
 from tqdm import tqdm
 
@@ -116,8 +117,8 @@ def main(config: Config) -> None:
     if config.picture:
         draw(config.picture, records, config)
     if config.zoo:
-        best = max(records, key=lambda record: max(score for _, score in record["curve"]))
-        keep = ("env", "task", "algo", "seed", "steps", "minutes", "cores", "machine", "curve")
+        best = max(records, key=lambda record: record["validation"])
+        keep = ("env", "task", "algo", "seed", "steps", "minutes", "cores", "machine", "validation", "curve")
         about = {name: best[name] for name in keep}
         about |= {"scenes": [called(scene) for scene in best["scenes"]], "table": table([best["played"]["seen"]])}
         put_in_zoo(config.zoo, config.folder / f"seed-{best['seed']}" / POLICY_FILE, about)
@@ -188,7 +189,10 @@ def study(config: Config, seed: int) -> None:
         "cores": config.cores,
         "machine": machine(),
         "world": card.world,
-        "curve": [[row["steps"], row["validation/return"]] for row in read_progress(run) if "validation/return" in row],
+        "validation": card.validation,
+        "curve": [
+            [row["steps"], row["rollout/ep_rew_mean"]] for row in read_progress(run) if "rollout/ep_rew_mean" in row
+        ],
         "played": {
             name: judge({**card.world, "scene": scenes}, policy, config.episodes, seed)
             for name, scenes in [("seen", list(config.scenes)), *((scene, [scene]) for scene in config.unseen)]
@@ -267,13 +271,12 @@ def fill(page: Path, study: str, words: str) -> None:
 
 
 def draw(path: Path, records: list[dict[str, Any]], config: Config) -> None:
-    """The validation's return of each seed by its steps, and the yardsticks' as lines."""
+    """The returns of each seed's training episodes, the last 100, by its steps, and the yardsticks' as lines."""
     matplotlib.use("Agg")
     figure, axes = plt.subplots(figsize=(7, 3.6), dpi=120)
     for record in records:
-        axes.plot(
-            *zip(*record["curve"], strict=True), "o-", markersize=3, label=f"{config.algo}, seed {record['seed']}"
-        )
+        steps, returns = np.array(record["curve"]).reshape(-1, 2).T
+        axes.plot(steps, returns, label=f"{config.algo}, seed {record['seed']}")
     others = [agent for agent in records[0]["played"]["seen"] if agent != "trained policy"]
     for agent, colour in zip(others, ("0.2", "0.4", "0.6", "0.8"), strict=False):
         scores = bootstrap_nested([record["played"]["seen"][agent]["return"] for record in records])

@@ -58,7 +58,8 @@ def test_every_policy_of_the_zoo_is_small_whole_and_known(name: str):
     assert (card.world["id"], card.algo, card.seed) == (about["env"], about["algo"], about["seed"])
     assert card.world["task"] == own_world(about["env"])["task"]
     assert {row[0] for row in about["table"]} >= {"agent", "trained policy", "random", "hold still"}
-    assert max(score for _, score in about["curve"]) == card.validation
+    assert about["validation"] == card.validation is not None
+    assert about["curve"][-1][1] > about["curve"][0][1]
     assert all(not parameter.isnan().any() for parameter in policy.parameters())
 
 

@@ -4,8 +4,9 @@
     inspatio-gym evaluate --policy zoo:moment-ppo --video mine.mp4        one of them, in a world of yours
 
 Each is two files here: NAME.safetensors, the policy and its card in the format of `inspatio_gym.agents.policy` (algorithm,
-recipe, world, seed, steps), and NAME.json, what its training and evaluation came to: minutes, machine, the learning curve
-(steps, return of the validation), and the table of its evaluation. `benchmarks/tasks.py --zoo NAME` writes both.
+recipe, world, seed, steps), and NAME.json, what its training and evaluation came to: minutes, machine, the validation's
+return, the learning curve (steps, mean return of the training's last 100 episodes), and the table of its evaluation.
+`benchmarks/tasks.py --zoo NAME` writes both.
 """
 
 import json
