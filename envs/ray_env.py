@@ -32,7 +32,7 @@ from inspatio_gym.envs.spaces import empty_observation
 from inspatio_gym.envs.worlds import Command, Results, WorldsVectorEnv
 from inspatio_gym.extras import extra
 from inspatio_gym.recycling import Recycler
-from inspatio_gym.scenes import Scene, sample_names
+from inspatio_gym.scenes import Scene, load_scene, sample_names
 from inspatio_gym.types import Arrays, Rgb
 
 with extra("ray"):
@@ -365,8 +365,11 @@ def arguments_by_path(arguments: Mapping[str, Any]) -> dict[str, Any]:
 def by_path(choice: Any) -> Any:
     """A scene or video as an actor finds it, whose working directory is another: by its whole path, if it is here.
 
-    A bundled scene keeps its name, a `Scene` is pickled as its path; what is not here is left to the actor to find.
+    A bundled scene keeps its name, a `Scene` is pickled as its path; what is not here is left to the actor to find. A
+    synthetic scene is made here, once, so that actors on this machine find it in the cache rather than all make it.
     """
+    if str(choice).startswith("synthetic:"):
+        load_scene(choice, progress=True)
     if not isinstance(choice, str | Path) or str(choice) in sample_names() or not Path(choice).exists():
         return choice
     return str(Path(choice).resolve())

@@ -136,7 +136,7 @@ def by_length(config: BenchConfig) -> Iterator[Figure]:
     """Steps and memory of a process that visits moments all over clips of several lengths, 300 of them at least."""
     from inspatio_gym.scenes import load_scene
 
-    scene = load_scene(config.scene)
+    scene = load_scene(config.scene, progress=True)
     lengths = [scene.num_frames, 4 * scene.num_frames, 16 * scene.num_frames]
     if config.minutes:
         lengths.append(round(60 * config.minutes * scene.fps))
@@ -235,7 +235,7 @@ def views(scene: str, size: Size) -> Run:
     from inspatio_gym.warp import WarpModel
     from inspatio_gym.world import BlockRequest
 
-    loaded = load_scene(scene)
+    loaded = load_scene(scene, progress=True)
     model = WarpModel(size)
     requests = [
         BlockRequest(np.array([frame]), c2w[None], np.array([0]))
@@ -258,7 +258,7 @@ def plain_splat(scene: str, size: Size) -> Run:
     from inspatio_gym.geometry import splat
     from inspatio_gym.scenes import load_scene
 
-    loaded = load_scene(scene)
+    loaded = load_scene(scene, progress=True)
     view = loaded.view(size)
     jobs = []
     for frame, c2w in zip(*cameras(loaded, 8), strict=True):
