@@ -1,7 +1,7 @@
 """What the metrics of `evaluate-world` read on clips whose worth is known: true renders, and clips wrong on purpose.
 
     python -m benchmarks.calibration                                  # 12 worlds
-    python -m benchmarks.calibration --worlds room street --seeds 9000 9001 --styles plain --jobs 8
+    python -m benchmarks.calibration --size 240 416 --jobs 8
 
     true       true renders: the best there is, and on the camera's figures the ruler's own error
     wrong      true renders from mirrored cameras: right in time, wrong in space
@@ -14,30 +14,22 @@ known. And no degenerate clip may beat the warp world in camera control, PSNR an
 something does not hold.
 """
 
-import json
-import os
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import tyro
-from tqdm import tqdm
 
+from benchmarks.held_out import addresses, file_name, scene_of
+from benchmarks.resumable import results
 from inspatio_gym.doctor import machine
 from inspatio_gym.evaluation.clips import Frozen, Mirrored, ModelSource, TrueRenders, Wobbling
-from inspatio_gym.evaluation.command import DEFAULT_SIZE
 from inspatio_gym.evaluation.measure import evaluate
 from inspatio_gym.evaluation.metrics import METRICS
-from inspatio_gym.evaluation.record import Figures, null
+from inspatio_gym.evaluation.record import Figures
 from inspatio_gym.evaluation.report import number, table
 from inspatio_gym.evaluation.subject import Subject
-from inspatio_gym.files import written_whole
-from inspatio_gym.scenes import load_scene
-from inspatio_gym.scenes.synthetic import WORLDS
 from inspatio_gym.types import Size
 from inspatio_gym.warp import WarpModel
 
@@ -77,23 +69,21 @@ TOGETHER = {"camera_score": 1, "psnr": 1, "motion_error": -1}
 class Config:
     """Calibrate the metrics over synthetic worlds."""
 
-    worlds: tuple[str, ...] = tuple(WORLDS)
-    """Their kinds."""
-    seeds: tuple[int, ...] = (9000, 9001)
-    """Of each kind and style."""
-    styles: tuple[str, ...] = ("plain", "camera")
-    """Of each kind."""
-    size: Size = DEFAULT_SIZE
+    count: int = 12
+    """How many worlds."""
+    size: Size = (128, 224)
     """Height and width."""
     jobs: int = 1
     """Processes."""
-    out: Path = Path("calibration.json")
-    """All figures."""
+    out: Path = Path("calibration")
+    """Folder of what was measured: a file for each world, which is not measured again."""
+    scenes: Path = Path("held_out")
+    """Folder of rendered worlds."""
 
 
-def measure(address: str, size: Size) -> dict[str, Figures]:
+def measure(address: str, size: Size, scenes: Path) -> dict[str, Figures]:
     """Figures of every clip of one world."""
-    subject = Subject(load_scene(address), size)
+    subject = Subject(scene_of(address, size, scenes), size)
     truth = TrueRenders(subject)
     sources = (truth, ModelSource(WarpModel(size), subject), Mirrored(truth), Frozen(truth), Wobbling(truth))
     return {name: evaluate(source, subject, truth).figures for name, source in zip(CLIPS, sources, strict=True)}
@@ -121,7 +111,7 @@ def winners(figures: dict[str, Figures]) -> list[str]:
     ]
 
 
-def page(results: dict[str, dict[str, Figures]]) -> tuple[str, bool]:
+def page(measured: dict[str, dict[str, Figures]]) -> tuple[str, bool]:
     """Tables in Markdown, and whether everything holds."""
     rows, well = [], True
     for name, metric in METRICS.items():
@@ -129,49 +119,33 @@ def page(results: dict[str, dict[str, Figures]]) -> tuple[str, bool]:
             continue
         cells = []
         for clip in CLIPS:
-            values = [figures[clip][name] for figures in results.values() if not np.isnan(figures[clip][name])]
+            values = [figures[clip][name] for figures in measured.values() if not np.isnan(figures[clip][name])]
             spread = (
                 f" ({number(min(values), metric.digits)} to {number(max(values), metric.digits)})" if values else ""
             )
             cells.append(f"{number(float(np.mean(values)), metric.digits)}{spread}" if values else "")
         verdicts = []
         for relation in EXPECTED[name].split(", "):
-            known = [held for figures in results.values() if (held := holds(relation, figures, name)) is not None]
+            known = [held for figures in measured.values() if (held := holds(relation, figures, name)) is not None]
             verdicts.append(f"{relation}: {sum(known)} of {len(known)}")
             well &= all(known)
         rows.append([f"{metric.title}{', ' + metric.unit if metric.unit else ''}", *cells, "; ".join(verdicts)])
-    won = {address: found for address, figures in results.items() if (found := winners(figures))}
+    won = {address: found for address, figures in measured.items() if (found := winners(figures))}
     verdict = f"Degenerate clips that beat the warp world in camera control, PSNR and motion together: {won or 'none'}."
     return "\n\n".join(
         [table(["metric", *CLIPS, "expected, in how many worlds it holds"], rows), verdict]
     ), well and not won
 
 
-def measure_all(addresses: Sequence[str], size: Size, jobs: int) -> dict[str, dict[str, Figures]]:
-    """Figures by world, in so many processes."""
-    results = {}
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        futures = {address: pool.submit(measure, address, size) for address in addresses}
-        for address, future in tqdm(futures.items(), unit="world", disable=None):
-            results[address] = future.result()
-    return results
-
-
 def main(config: Config) -> int:
     """Print the tables."""
-    height, width = config.size
-    addresses = [
-        f"synthetic:{world}?seed={seed}&style={style}&size={height}x{width}"
-        for world in config.worlds
-        for style in config.styles
-        for seed in config.seeds
+    names = addresses(config.count)
+    work = [
+        (config.out / f"{file_name(one, config.size)}.json", measure, (one, config.size, config.scenes))
+        for one in names
     ]
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    results = measure_all(addresses, config.size, config.jobs)
-    with written_whole(config.out) as partial:
-        partial.write_text(json.dumps(null(results), indent=1) + "\n", encoding="utf-8")
-    text, well = page(results)
-    print(f"{len(results)} worlds at {config.size[1]}x{config.size[0]}. {machine()}\n\n{text}")
+    text, well = page(dict(zip(names, results(work, config.jobs), strict=True)))
+    print(f"{config.count} worlds at {config.size[1]}x{config.size[0]}. {machine()}\n\n{text}")
     return 0 if well else 1
 
 

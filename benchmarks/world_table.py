@@ -12,30 +12,24 @@ a step aside is as long in both. Pixels count as seen if the true source frame s
 Measured worlds stay in --out, a file for each world, version of the generator and geometry, and are not measured again.
 """
 
-import json
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import tyro
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from benchmarks.held_out import addresses, file_name, scene_of
+from benchmarks.resumable import results
 from inspatio_gym.doctor import machine
 from inspatio_gym.evaluation.clips import ModelSource, Take, TrueRenders
 from inspatio_gym.evaluation.images import Fidelity, Score, finer, seen_by
 from inspatio_gym.evaluation.report import number, table
 from inspatio_gym.evaluation.subject import Subject
 from inspatio_gym.evaluation.takes import offsets
-from inspatio_gym.files import written_whole
-from inspatio_gym.scenes import Scene, anchor, load_scene
-from inspatio_gym.scenes.synthetic import WORLDS
-from inspatio_gym.scenes.synthetic.export import VERSION
+from inspatio_gym.scenes import Scene, anchor
 from inspatio_gym.types import Size
 from inspatio_gym.warp import WarpModel
 
@@ -49,15 +43,9 @@ GROUPS = ("everywhere", "covered", "disoccluded")
 class Config:
     """Measure the warp world over held-out worlds."""
 
-    worlds: tuple[str, ...] = tuple(WORLDS)
-    """Their kinds, in turn."""
-    styles: tuple[str, ...] = ("plain", "camera")
-    """In turn."""
     count: int = 20
     """How many worlds."""
-    first_seed: int = 9000
-    """Of the first world; training and examples use small ones."""
-    size: Size = (192, 336)
+    size: Size = (128, 224)
     """Height and width of the videos and of the views."""
     moments: tuple[float, ...] = (0.3, 0.7)
     """Where in the clip views are taken, as shares of its length."""
@@ -67,21 +55,13 @@ class Config:
     """Processes."""
     out: Path = Path("world_table")
     """Folder of what was measured."""
+    scenes: Path = Path("held_out")
+    """Folder of rendered worlds."""
 
 
-def addresses(config: Config) -> list[str]:
-    """Names of the scenes."""
-    height, width = config.size
-    return [
-        f"synthetic:{config.worlds[k % len(config.worlds)]}?seed={config.first_seed + k}"
-        f"&style={config.styles[k // len(config.worlds) % len(config.styles)]}&size={height}x{width}"
-        for k in range(config.count)
-    ]
-
-
-def measure(address: str, geometry: Geometry, size: Size, moments: tuple[float, ...]) -> dict[str, Any]:
+def measure(address: str, geometry: Geometry, size: Size, moments: tuple[float, ...], scenes: Path) -> dict[str, Any]:
     """Sums by move and group of one world, its coverage and how it was anchored."""
-    true = Subject(load_scene(address), size)
+    true = Subject(scene_of(address, size, scenes), size)
     subject, scale = (true, 1.0) if geometry == "true" else estimated(true)
     model, truth = ModelSource(WarpModel(size), subject), TrueRenders(true)
     sums: dict[str, Any] = {}
@@ -133,13 +113,13 @@ def depth_scale(true: Scene, found: Scene) -> float:
     return float(np.median(np.concatenate(ratios)))
 
 
-def page(results: list[dict[str, Any]], geometry: Geometry) -> str:
+def page(measured: list[dict[str, Any]], geometry: Geometry) -> str:
     """The table over all worlds of one geometry: errors are pooled over their pixels, SSIM is averaged over them."""
     rows = []
-    for move in results[0]["moves"]:
-        pooled = {group: Score(*np.sum([one["moves"][move][group] for one in results], 0)) for group in GROUPS}
+    for move in measured[0]["moves"]:
+        pooled = {group: Score(*np.sum([one["moves"][move][group] for one in measured], 0)) for group in GROUPS}
         total = pooled["everywhere"].pixels
-        called = sum(one["moves"][move]["called"] for one in results)
+        called = sum(one["moves"][move]["called"] for one in measured)
         kind, amount = move.split()
         rows.append(
             [
@@ -157,30 +137,21 @@ def page(results: list[dict[str, Any]], geometry: Geometry) -> str:
     )
 
 
-def pending(config: Config) -> Iterator[tuple[Path, str, Geometry]]:
-    """Every world with every geometry, and the file that it goes to."""
-    for geometry in config.geometry:  # by the second one every scene has been rendered
-        for address in addresses(config):
-            name = address.removeprefix("synthetic:").replace("?", "-").replace("&", "-").replace("=", "")
-            yield config.out / f"{name}-v{VERSION}-{geometry}.json", address, geometry
-
-
 def main(config: Config) -> None:
     """Measure what is not measured yet, print the tables."""
-    work = list(pending(config))
-    todo = [one for one in work if not one[0].is_file()]
-    with ProcessPoolExecutor(config.jobs, mp_context=get_context("spawn")) as pool:
-        futures = [
-            (path, pool.submit(measure, address, how, config.size, config.moments)) for path, address, how in todo
-        ]
-        for path, future in tqdm(futures, unit="world", disable=None):
-            with written_whole(path) as partial:
-                partial.write_text(json.dumps(future.result(), indent=1) + "\n", encoding="utf-8")
     print(f"{config.count} worlds at {config.size[1]}x{config.size[0]}. {machine()}")
-    for geometry in config.geometry:
-        results = [json.loads(path.read_text(encoding="utf-8")) for path, _, how in work if how == geometry]
-        print(f"\n{page(results, geometry)}")
-        methods = [one["method"] for one in results]
+    for geometry in config.geometry:  # by the second one every scene has been rendered
+        work = [
+            (
+                config.out / f"{file_name(address, config.size)}-{geometry}.json",
+                measure,
+                (address, geometry, config.size, config.moments, config.scenes),
+            )
+            for address in addresses(config.count)
+        ]
+        measured = results(work, config.jobs)
+        print(f"\n{page(measured, geometry)}")
+        methods = [one["method"] for one in measured]
         print("\n" + ", ".join(f"{methods.count(method)} {method}" for method in dict.fromkeys(methods)))
 
 

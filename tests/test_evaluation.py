@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks import calibration, world_table
+from benchmarks import calibration, held_out, resumable, world_table
 from inspatio_gym import cli
 from inspatio_gym.evaluation import consistency, memory, motion, record, takes, temporal
 from inspatio_gym.evaluation.camera import Recovered, camera_error, recover
@@ -20,6 +20,8 @@ from inspatio_gym.evaluation.metrics import METRICS
 from inspatio_gym.evaluation.subject import Subject
 from inspatio_gym.fake import FakeWorld
 from inspatio_gym.geometry.poses import compose, rotation_ypr
+from inspatio_gym.scenes.synthetic import STYLES, WORLDS
+from inspatio_gym.scenes.synthetic.address import parse
 from inspatio_gym.warp import WarpModel
 from tests.box_room import write_box
 
@@ -434,3 +436,22 @@ class TestBenchmarks:
     def test_scale_is_fitted_where_nothing_moves(self, tmp_path):
         true, found = write_box(tmp_path / "a"), write_box(tmp_path / "b", metric=0.5)
         assert world_table.depth_scale(true, found) == pytest.approx(true.median_depth / found.median_depth, rel=1e-3)
+
+    def test_figures_that_are_there_are_not_computed_again(self, tmp_path):
+        work = [(tmp_path / f"{k}.json", np.sqrt, (float(k),)) for k in range(2)]
+        (tmp_path / "0.json").write_text("7.0")
+        assert resumable.results(work, 1) == [7.0, 1.0]
+        assert resumable.results(work, 1) == [7.0, 1.0]
+        assert json.loads((tmp_path / "1.json").read_text()) == 1.0
+
+    def test_held_out_worlds_are_of_every_kind_and_style(self):
+        named = [parse(address) for address in held_out.addresses(12)]
+        assert len({(one.world, one.style) for one in named}) == len(WORLDS) * len(STYLES)
+        assert len({one.seed for one in named}) == 12
+
+    def test_a_held_out_scene_is_rendered_once(self, tmp_path):
+        (address,) = held_out.addresses(1)
+        made = held_out.scene_of(address, (16, 28), tmp_path)
+        assert made.size == (16, 28)
+        assert held_out.scene_of(address, (16, 28), tmp_path).digest == made.digest
+        assert [path.name for path in tmp_path.iterdir()] == [made.path.name]

@@ -20,7 +20,7 @@ from inspatio_gym.world import MODELS, WorldModel, load_model
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_SIZE = (192, 336)
+DEFAULT_SIZE = (160, 288)
 """Of models that make any size: large enough for poses to a tenth of a degree, small enough for true renders on a CPU."""
 
 
@@ -49,7 +49,7 @@ class EvaluateWorldConfig:
     device: str = "auto"
     """Where the model runs: cpu, cuda, cuda:1; "auto" is a GPU if there is one that the model can use."""
     size: tuple[int, int] | None = None
-    """Height and width of what is measured; None is what the model was made for, 192 336 if for any."""
+    """Height and width of what is measured; None is what the model was made for, 160 288 if for any."""
     seed: int = 0
     """Of the model's noise."""
     long: bool = False

@@ -75,6 +75,8 @@ def evaluate(
     known = subject.world is not None
     if known:
         _new_views(source, subject, truth, result)
+    else:
+        _show_views(source, subject, middle, result)
     report("new views")
     _camera(source, subject, truth, middle, result)
     report("camera")
@@ -124,6 +126,14 @@ def _new_views(source: ClipSource, subject: Subject, truth: ClipSource, result: 
                 result.exhibits.append(Exhibit(str(move), subject.view.rgb(moment), clip.rgb[-1], true[-1]))
     result.figures |= everything.figures() | {"coverage": covered / pixels}
     result.by_move = {name: fidelity.figures() | {"seen": fidelity.share} for name, fidelity in by_move.items()}
+
+
+def _show_views(source: ClipSource, subject: Subject, frame: int, result: Evaluation) -> None:
+    """Where nobody knows the truth, new views can only be looked at."""
+    for take, looked, moves in takes.sweeps(subject, frame):
+        if moves[-1].amount > 0:
+            (shown,) = source.film(take, looked[-1:]).rgb
+            result.exhibits.append(Exhibit(str(moves[-1]), subject.view.rgb(frame), shown, None))
 
 
 def _camera(source: ClipSource, subject: Subject, truth: ClipSource, frame: int, result: Evaluation) -> None:

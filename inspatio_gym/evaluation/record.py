@@ -62,7 +62,7 @@ def read(folder: Path, digest: str) -> Record | None:
         if record["digest"] != digest or not all((folder / name).is_file() for name in (SHEET, PLOTS)):
             return None
         record["size"] = tuple(record["size"])
-        return Record(**{name: _number(value) for name, value in record.items()})
+        return Record(**{name: not_null(value) for name, value in record.items()})
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -76,8 +76,8 @@ def null(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _number(value: Any) -> Any:
-    """The same with NaN for None, below the top."""
+def not_null(value: Any) -> Any:
+    """The same with NaN for None in dictionaries: the inverse of `null` for numbers by name."""
     if isinstance(value, dict):
-        return {key: float("nan") if one is None else _number(one) for key, one in value.items()}
+        return {key: float("nan") if one is None else not_null(one) for key, one in value.items()}
     return value

@@ -27,7 +27,7 @@ YAWS_DEG = (-20.0, 20.0)
 SHIFTS = (-0.1, 0.1)
 STEPS = 12
 """Frames of a sweep after the first; it is looked at a quarter, a half and all the way."""
-TOUR_FRAMES, PLAY_FRAMES, HOLD_FRAMES, AWAY_FRAMES = 24, 13, 9, 25
+TOUR_FRAMES, PLAY_FRAMES, HOLD_FRAMES, AWAY_FRAMES = 18, 11, 9, 25
 TOUR_YAW_DEG, TOUR_PITCH_DEG, TOUR_SHIFT = 10.0, 4.0, 0.1
 AWAY_YAW_DEG = 40.0
 
