@@ -10,7 +10,8 @@ A target is a source frame and an offset from the mount, as the rig holds one: i
                   nothing stands there at the target's
 
 `TRIES` candidates are drawn at once, so that every episode takes as many random numbers, and the first one that is all of
-this is the target. Where a scene leaves no such room, the candidates come nearer by quarters.
+this is the target. Where a scene leaves no such room, the candidates come nearer by quarters; if none of them is inside the
+corridor, the free one with the largest coverage is taken, or the start itself.
 """
 
 import math
