@@ -75,7 +75,7 @@ class InverseDepth:
         """From a safetensors file, of any float type. Raises FileNotFoundError, and WeightsError for a file that is cut
         off or another network's."""
         network = DepthNet()
-        load_strictly(network, {name: value.float() for name, value in read_weights(file).items()}, file)
+        load_strictly(network, _wide(read_weights(file)), file)
         return cls(network.to(memory_format=torch.channels_last))
 
     def __call__(self, frame: Rgb, size: Size) -> NDArray[np.float32]:
@@ -91,6 +91,10 @@ def shown_size(size: Size) -> Size:
     """The sides, multiples of 32, at which a frame of `size` (H, W) is shown to the network."""
     height, width = (max(STRIDE, round(side * LONG_SIDE / max(size) / STRIDE) * STRIDE) for side in size)
     return height, width
+
+
+def _wide(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
 
 
 def _conv(a: int, b: int, stride: int = 1) -> nn.Sequential:
