@@ -14,7 +14,7 @@ Seeds below `FIRST_TRAINING_SEED` never come in a stream: they are for tests, be
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -23,12 +23,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from inspatio_gym.extras import extra
+from inspatio_gym.geometry.poses import compose, rotation_ypr
 from inspatio_gym.scenes.synthetic.export import STYLES, WORLDS, make_world
 from inspatio_gym.scenes.synthetic.shots import concatenate, gather
-from inspatio_gym.scenes.synthetic.solids import rigid, rotation
 from inspatio_gym.scenes.synthetic.tracer import Shots, cast, trace
 from inspatio_gym.scenes.synthetic.world import SyntheticWorld, View
-from inspatio_gym.types import Intrinsics, Pose, Poses, Size
+from inspatio_gym.types import Intrinsics, Poses, Size
 
 FIRST_TRAINING_SEED = 1000
 _GLANCE = (9, 16)  # rays of a look that tells whether a camera stands clear of things
@@ -130,9 +130,7 @@ class _Scoop(NamedTuple):
     moving_ids: NDArray[np.int32]
 
 
-def stream(
-    *, batch: int = 64, device: str = "cpu", workers: int = 0, start: int = 0, **diet: Any
-) -> Iterator[Batch]:
+def stream(*, batch: int = 64, device: str = "cpu", workers: int = 0, start: int = 0, **diet: Any) -> Iterator[Batch]:
     """Endless batches of `batch` shots, a multiple of the frames of a world; `diet` holds the fields of `Diet`.
 
     workers: processes that make worlds ahead; 0 makes them here. start: the batch to begin with, to go on where an
@@ -159,11 +157,11 @@ def stream(
         scoops.close()
 
 
-def _scoops(plan: Diet, first: int, workers: int) -> Iterator[_Scoop]:
+def _scoops(plan: Diet, first: int, workers: int) -> Generator[_Scoop, None, None]:
     """The worlds of a stream in order, from the `first` on."""
     if not workers:
         while True:
-            yield _scoop(plan, first)
+            yield draw(plan, first)
             first += 1
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_one_thread) as pool:
@@ -171,7 +169,7 @@ def _scoops(plan: Diet, first: int, workers: int) -> Iterator[_Scoop]:
         try:
             while True:
                 while len(ahead) < 4 * workers:
-                    ahead.append(pool.submit(_scoop, plan, first))
+                    ahead.append(pool.submit(draw, plan, first))
                     first += 1
                 yield ahead.popleft().result()
         finally:
@@ -183,36 +181,42 @@ def _one_thread() -> None:
     os.environ["INSPATIO_GYM_THREADS"] = "1"
 
 
-def _scoop(plan: Diet, index: int) -> _Scoop:
+def draw(plan: Diet, index: int) -> _Scoop:
     """The shots of the `index`-th world of a stream."""
     rng = np.random.default_rng([plan.seed, index])
     name, style = str(rng.choice(plan.names)), str(rng.choice(plan.styles))
     world = make_world(name, int(rng.integers(FIRST_TRAINING_SEED, 2**31)), style)
-    poses, times_s, matrices = [], [], []
-    for _ in range(plan.frames // plan.clip):
-        begin = rng.uniform(0, max(0.0, world.duration - plan.clip / world.fps))
-        moments = begin + np.arange(plan.clip) / world.fps
-        matrix = world.intrinsics(plan.size)
-        matrix[[0, 1], [0, 1]] *= plan.zoom ** rng.uniform(-1, 1)
-        offset = _offset(world, moments, plan, rng)
-        poses += [world.path(float(t)) @ offset for t in moments]
-        times_s += list(moments)
-        matrices += [matrix] * plan.clip
-    shots = world.shots(np.stack(poses), times_s, np.stack(matrices), plan.samples)
-    return _Scoop(shots, np.array(times_s), world.address, world.moving_ids)
+    clips = plan.frames // plan.clip
+    begin = rng.uniform(0, max(0.0, world.duration - plan.clip / world.fps), clips)
+    times_s = (begin[:, None] + np.arange(plan.clip) / world.fps).ravel()
+    matrices = np.repeat(world.intrinsics(plan.size)[None], clips, axis=0)
+    matrices[:, [0, 1], [0, 1]] *= plan.zoom ** rng.uniform(-1, 1, (clips, 1))
+    path = np.stack([world.path(float(t)) for t in times_s])
+    poses = path @ np.repeat(_offsets(world, path, times_s, plan, rng), plan.clip, axis=0)
+    shots = world.shots(poses, times_s, np.repeat(matrices, plan.clip, axis=0), plan.samples)
+    return _Scoop(shots, times_s, world.address, world.moving_ids)
 
 
-def _offset(world: SyntheticWorld, moments: NDArray[np.float64], plan: Diet, rng: np.random.Generator) -> Pose:
-    """Where a camera stands beside the recorded one during some moments: drawn, and nearer until it stands clear."""
-    ends = sorted({float(moments[0]), float(moments[-1])})
-    near = float(np.median(world.depth(world.path(ends[0]), ends[0], _GLANCE)[0]))
-    yaw_deg, pitch_deg, roll_deg = rng.uniform(-1, 1, 3) * [plan.turn_deg, 0.5 * plan.turn_deg, 5.0]
-    shift = rng.uniform(-1, 1, 3) * [1.0, 0.5, 1.0] * plan.move * near
-    for _ in range(6):
-        # Camera axes: yaw turns about y, which points down, pitch about x; `rotation` knows z as up and y as ahead.
-        turn = rotation(yaw_deg, pitch_deg, roll_deg)[:, [0, 2, 1]][[0, 2, 1]] * [[1, -1, 1], [-1, 1, -1], [1, -1, 1]]
-        offset = rigid(turn, shift)
-        if all(world.depth(world.path(t) @ offset, t, _GLANCE)[0].min() > _CLEAR * near for t in ends):
-            return offset
-        yaw_deg, pitch_deg, roll_deg, shift = 0.6 * yaw_deg, 0.6 * pitch_deg, 0.6 * roll_deg, 0.6 * shift
-    return np.eye(4)
+def _offsets(
+    world: SyntheticWorld, path: Poses, times_s: NDArray[np.float64], plan: Diet, rng: np.random.Generator
+) -> Poses:
+    """Where each clip's camera stands beside the recorded one: drawn, and nearer until it stands clear of everything."""
+    ends = np.arange(0, len(path), plan.clip)[:, None] + sorted(
+        {0, plan.clip - 1}
+    )  # of each clip, first and last frame
+    near = np.median(_glance(world, path[ends[:, 0]], times_s[ends[:, 0]]), axis=(1, 2))
+    turns_deg = rng.uniform(-1, 1, (len(ends), 3)) * [plan.turn_deg, 0.5 * plan.turn_deg, 5.0]
+    shifts = rng.uniform(-1, 1, (len(ends), 3)) * [1.0, 0.5, 1.0] * plan.move * near[:, None]
+    offsets = compose(rotation_ypr(*turns_deg.T), shifts)
+    for share in (0.6, 0.36, 0.2, 0.1, 0.0):
+        views = _glance(world, (path[ends] @ offsets[:, None]).reshape(-1, 4, 4), times_s[ends].ravel())
+        bad = views.reshape(len(ends), -1).min(axis=1) <= _CLEAR * near
+        if not bad.any():
+            break
+        offsets[bad] = compose(rotation_ypr(*share * turns_deg[bad].T), share * shifts[bad])
+    return offsets
+
+
+def _glance(world: SyntheticWorld, c2w: Poses, times_s: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Coarse depth maps."""
+    return cast(world.shots(c2w, times_s, world.intrinsics(_GLANCE), 1), _GLANCE)[0]

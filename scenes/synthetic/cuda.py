@@ -32,14 +32,15 @@ def trace(shots: Shots, size: Size, samples: int, device: str) -> tuple[torch.Te
         grid = (-(-width // _TILE[0]), -(-height // _TILE[1]), count)
         outputs = [cuda.as_cuda_array(image) for image in (rgb, depth, object_id)]
         # torch's current stream, so that whatever the caller does next with the tensors comes after.
-        stream = cuda.external_stream(torch.cuda.current_stream().cuda_stream)
+        current = torch.cuda.current_stream().cuda_stream
+        stream = cuda.external_stream(current) if current else cuda.default_stream()
         _kernel[grid, _TILE, stream](rebuilt(moved), samples, *outputs)
     return rgb, depth, object_id
 
 
 def trace_pixel(shots, samples, rgb, depth, object_id):
     """One pixel of one shot: columns, rows and shots are the three sides of the grid."""
-    column, row, n = cuda.grid(3)
+    column, row, n = cuda.grid(3)  # type: ignore[call-arg,var-annotated]
     if row < depth.shape[1] and column < depth.shape[2]:
         tables, light = shots.tables, shots.light
         eye = camera(shots.c2w[n], shots.intrinsics[n], shots.walk[n])

@@ -11,15 +11,17 @@ import numpy as np
 
 from inspatio_gym.scenes import Scene, SceneGeometry, SceneWriter, save_video
 from inspatio_gym.scenes.synthetic.rooms import room
-from inspatio_gym.scenes.synthetic.streets import street
+from inspatio_gym.scenes.synthetic.sensor import film
 from inspatio_gym.scenes.synthetic.styles import restyled
+from inspatio_gym.scenes.synthetic.tables import table
+from inspatio_gym.scenes.synthetic.towns import street
 from inspatio_gym.scenes.synthetic.world import SyntheticWorld
-from inspatio_gym.types import Size
+from inspatio_gym.types import Rgb, Size
 
-WORLDS: dict[str, Callable[[int], SyntheticWorld]] = {"room": room, "street": street}
+WORLDS: dict[str, Callable[[int], SyntheticWorld]] = {"room": room, "street": street, "table": table}
 STYLES = ("plain", "camera")
 """As drawn, or as if filmed: other surfaces and light (`styles`), and a sensor that shakes, blurs and rustles (`sensor`)."""
-VERSION = 1
+VERSION = 2
 """Of the generator: raised whenever a world or its film looks different from before, the bundled samples excepted."""
 METHOD = "synthetic-truth"
 SAMPLE_SIZE = (240, 416)
@@ -57,7 +59,8 @@ def write_scene(
     """Render a whole world into a scene folder that does not exist yet; `on_frame` is called after each frame.
 
     The scene has the true depth and masks at `size` (height, width), even numbers, the first camera as the identity and
-    `world.scale` units a metre. Raises what `SceneWriter` raises.
+    `world.scale` units a metre. A world of style "camera" is filmed through its sensor; depth, masks and cameras stay
+    exact. Raises what `SceneWriter` raises.
     """
     cameras = world.scene_path.copy()
     cameras[:, :3, 3] /= world.scale  # metres, like the depth; the writer scales both
@@ -66,9 +69,9 @@ def write_scene(
     ) as out:
         for k in range(world.num_frames):
             time_s = k / world.fps
-            view = world.render(world.path(time_s), time_s, size, samples=samples)
-            out.write_frame(view.rgb)
-            out.write_depth(view.depth, world.moving(view.object_id))
+            depth, object_id = world.depth(world.path(time_s), time_s, size)
+            out.write_frame(picture(world, k, size, samples))
+            out.write_depth(depth, world.moving(object_id))
             on_frame()
         return out.finish(
             c2w=cameras,
@@ -94,8 +97,11 @@ def write_scene(
 
 def write_video(world: SyntheticWorld, path: str | Path, size: Size = SAMPLE_SIZE, *, samples: int = 2) -> Path:
     """Film a world along its path into an H.264 file, even (height, width), and give back its path."""
-    frames = (
-        world.render(world.path(k / world.fps), k / world.fps, size, samples=samples).rgb
-        for k in range(world.num_frames)
-    )
-    return save_video(path, frames, world.fps)
+    return save_video(path, (picture(world, k, size, samples) for k in range(world.num_frames)), world.fps)
+
+
+def picture(world: SyntheticWorld, frame: int, size: Size, samples: int = 2) -> Rgb:
+    """What the recorded camera shows at a frame: the plain truth, or in style "camera" what a sensor makes of it."""
+    if world.style == "camera":
+        return film(world, frame, size, samples)
+    return world.render(world.path(frame / world.fps), frame / world.fps, size, samples=samples).rgb

@@ -11,8 +11,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from inspatio_gym.scenes.synthetic.rays import Tables
+from inspatio_gym.scenes.synthetic.shading import Light
 from inspatio_gym.scenes.synthetic.solids import join
-from inspatio_gym.scenes.synthetic.tracer import Light, Shots, Tables
+from inspatio_gym.scenes.synthetic.tracer import Shots
 from inspatio_gym.scenes.synthetic.world import SyntheticWorld
 from inspatio_gym.types import Intrinsics, Poses
 
@@ -24,17 +26,17 @@ def gather(
 
     intrinsics: (3, 3) or (N, 3, 3). Raises ValueError if their numbers differ.
     """
-    times_s, count = np.asarray(times_s, float), len(worlds)
-    if np.shape(c2w) != (count, 4, 4) or times_s.shape != (count,):
+    moments, count = np.asarray(times_s, np.float64), len(worlds)
+    if np.shape(c2w) != (count, 4, 4) or moments.shape != (count,):
         raise ValueError(
-            f"expected a camera (4, 4) and a moment for each of {count} worlds, got {np.shape(c2w)} and {times_s.shape}"
+            f"expected a camera (4, 4) and a moment for each of {count} worlds, got {np.shape(c2w)} and {moments.shape}"
         )
     intrinsics = np.broadcast_to(intrinsics, (count, 3, 3))
     shots_of: dict[int, list[int]] = {}
     for n, world in enumerate(worlds):
         shots_of.setdefault(id(world), []).append(n)
     pieces = [
-        worlds[chosen[0]].shots(c2w[chosen], times_s[chosen], intrinsics[chosen], samples)
+        worlds[chosen[0]].shots(c2w[chosen], moments[chosen], intrinsics[chosen], samples)
         for chosen in shots_of.values()
     ]
     return _ordered(concatenate(pieces), np.argsort([n for chosen in shots_of.values() for n in chosen]))
@@ -46,7 +48,7 @@ def concatenate(pieces: Sequence[Shots]) -> Shots:
     counts = [len(piece.walk) for piece in pieces]
     return Shots(
         tables=join([piece.tables for piece in pieces]),
-        light=Light(*(np.concatenate(fields) for fields in zip(*(piece.light for piece in pieces), strict=True))),
+        light=Light._make(np.concatenate(fields) for fields in zip(*(piece.light for piece in pieces), strict=True)),
         walk=np.concatenate([piece.walk for piece in pieces]) + np.repeat(nodes[:-1], counts)[:, None],
         c2w=np.concatenate([piece.c2w for piece in pieces]),
         intrinsics=np.concatenate([piece.intrinsics for piece in pieces]),
@@ -69,7 +71,7 @@ def rebuilt(each: Sequence) -> Shots:
 def _ordered(shots: Shots, order: NDArray[np.intp]) -> Shots:
     return Shots(
         shots.tables,
-        Light(*(field[order] for field in shots.light)),
+        Light._make(field[order] for field in shots.light),
         shots.walk[order],
         shots.c2w[order],
         shots.intrinsics[order],

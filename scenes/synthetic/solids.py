@@ -6,20 +6,24 @@ moment; what stands still is prepared once.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from inspatio_gym.scenes.synthetic.rays import Tables
 from inspatio_gym.scenes.synthetic.shapes import BOX, CYLINDER, ELLIPSOID
 from inspatio_gym.scenes.synthetic.textures import MATERIAL_WIDTH
-from inspatio_gym.scenes.synthetic.tracer import Tables
 from inspatio_gym.scenes.synthetic.tree import trees
-from inspatio_gym.types import Pose
+from inspatio_gym.types import Pose, Poses
 
 Vector = NDArray[np.float64]
+Times = Sequence[float] | NDArray[np.float64]
+"""Seconds of film."""
 
 
+@lru_cache(maxsize=4096)
 def linear(colour: str) -> tuple[float, float, float]:
     """'#rrggbb' in sRGB as linear RGB in [0, 1]."""
     srgb = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
@@ -84,11 +88,24 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """Parts that belong together. `motion` gives the thing's pose at a time in seconds; None stands still."""
+    """Parts that belong together. `motion` gives the pose at a time in seconds, (4, 4) of the whole thing or (parts, 4, 4)
+    of each part; None stands still."""
 
     name: str
     parts: tuple[Part, ...]
-    motion: Callable[[float], Pose] | None = None
+    motion: Callable[[float], Pose | Poses] | None = None
+
+
+def placed(parts: Sequence[Part], pose: Pose) -> list[Part]:
+    """Parts that stand still somewhere else."""
+    return [
+        replace(
+            part,
+            centre=pose[:3, :3] @ np.asarray(part.centre, float) + pose[:3, 3],
+            turn=pose[:3, :3] if part.turn is None else pose[:3, :3] @ part.turn,
+        )
+        for part in parts
+    ]
 
 
 def box(centre: Sequence[float], size: Sequence[float], material: Material, **options) -> Part:
@@ -120,7 +137,7 @@ class Solids:
         self.still = _tables(turn[:still], centre[:still], _looks(owned[:still]))
         self._turn, self._centre, self._look = turn[still:], centre[still:], _looks(owned[still:])
 
-    def moving(self, times_s: Sequence[float]) -> Tables:
+    def moving(self, times_s: Times) -> Tables:
         """What moves at T moments: T times its M parts, T times its 2 M - 1 nodes, moment by moment."""
         count, moments = len(self._centre), len(times_s)
         if not count:

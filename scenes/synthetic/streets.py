@@ -10,7 +10,18 @@ from collections.abc import Callable
 import numpy as np
 
 from inspatio_gym.scenes.synthetic import textures as tx
-from inspatio_gym.scenes.synthetic.solids import Material, Part, Thing, ball, box, looking, rigid, rotation, tube
+from inspatio_gym.scenes.synthetic.solids import (
+    Material,
+    Part,
+    Thing,
+    ball,
+    box,
+    looking,
+    placed,
+    rigid,
+    rotation,
+    tube,
+)
 from inspatio_gym.scenes.synthetic.world import Lighting, SyntheticWorld
 from inspatio_gym.types import Pose
 
@@ -31,7 +42,7 @@ _WALLS = (
     ("#6f8570", "#98ac95"),
 )
 _TRIMS = ("#e6e0d2", "#3d3a36", "#c9b89a", "#f0ece2")
-_PAINTS = ("#a82a24", "#23508f", "#d9d6cf", "#2b2d31", "#c9962e", "#2f6e52", "#7a8791", "#7d2f4e")
+PAINTS = ("#a82a24", "#23508f", "#d9d6cf", "#2b2d31", "#c9962e", "#2f6e52", "#7a8791", "#7d2f4e")
 
 
 def _ground(rng: np.random.Generator) -> list[Part]:
@@ -57,7 +68,7 @@ def _ground(rng: np.random.Generator) -> list[Part]:
     return parts
 
 
-def _house(side: int, low: float, high: float, rng: np.random.Generator, front: float | None = None) -> list[Part]:
+def house(side: int, low: float, high: float, rng: np.random.Generator, front: float | None = None) -> list[Part]:
     """A front on one side between two distances: walls, a roof or a cornice, perhaps an awning or balconies."""
     wall = _WALLS[int(rng.integers(len(_WALLS)))]
     trim = _TRIMS[int(rng.integers(len(_TRIMS)))]
@@ -76,7 +87,7 @@ def _house(side: int, low: float, high: float, rng: np.random.Generator, front: 
         parts.append(box((x, y, tall + 1.5), (deep + 0.5, wide, 3.0), tiles, top=(0.0, 1.0)))
         parts.append(box((x + side * 1.5, y + 0.2 * wide, tall + 2.6), (0.8, 0.8, 2.4), tiles))
     if style in (1, 4):
-        cloth = Material(tx.STRIPES, _PAINTS[seed % len(_PAINTS)], "#efe8d8", c="#efe8d8", length=(0.5, 0.5), seed=seed)
+        cloth = Material(tx.STRIPES, PAINTS[seed % len(PAINTS)], "#efe8d8", c="#efe8d8", length=(0.5, 0.5), seed=seed)
         parts.append(box((side * (near - 0.55), y, 2.75), (1.3, 0.75 * wide, 0.5), cloth, top=(0.15, 1.0)))
     if style in (2, 3, 5):
         rail = Material(tx.STRIPES, "#26282b", "#4b4f54", c="#26282b", length=(0.24, 1.0), seed=seed)
@@ -95,13 +106,13 @@ def _row(side: int, rng: np.random.Generator) -> list[Thing]:
         while y < high - 4:
             end = min(high, y + rng.uniform(8.0, 14.0))
             end = high if high - end < 5 else end
-            things.append(Thing("house", tuple(_house(side, y, end, rng))))
+            things.append(Thing("house", tuple(house(side, y, end, rng))))
             y = end
-    things.append(Thing("house", tuple(_house(side, JUNCTION - 16, JUNCTION + 16, rng, front=52.0))))
+    things.append(Thing("house", tuple(house(side, JUNCTION - 16, JUNCTION + 16, rng, front=52.0))))
     return things
 
 
-def _car(paint: str, seed: int, estate: bool = False) -> tuple[Part, ...]:
+def car(paint: str, seed: int, estate: bool = False) -> tuple[Part, ...]:
     """A car that points along +y with its wheels on z = 0: body, cabin, roof, wheels, bumpers."""
     body = Material(tx.CAR, paint, "#f0e6c0", seed=seed)
     glass = Material(tx.STRIPES, "#141c22", "#33424c", c="#0c0e10", length=(1.45, 1.0), seed=seed)
@@ -123,24 +134,7 @@ def _car(paint: str, seed: int, estate: bool = False) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def _placed(name: str, parts: tuple[Part, ...], pose: Pose) -> Thing:
-    """Parts that stand still somewhere else."""
-    moved = [
-        Part(
-            p.shape,
-            pose[:3, :3] @ np.asarray(p.centre, float) + pose[:3, 3],
-            p.size,
-            p.material,
-            pose[:3, :3] if p.turn is None else pose[:3, :3] @ p.turn,
-            p.top,
-            p.opaque,
-        )
-        for p in parts
-    ]
-    return Thing(name, tuple(moved))
-
-
-def _tree(x: float, y: float, size: float, rng: np.random.Generator) -> Thing:
+def tree(x: float, y: float, size: float, rng: np.random.Generator) -> Thing:
     bark = Material(tx.PLASTER, "#3a2c20", "#6b5642", length=(0.12, 0.12), seed=int(rng.integers(1000)))
     tone = (("#1f4a1c", "#5d8f38"), ("#2c5a22", "#86a33f"), ("#5d5418", "#a89a3a"))[int(rng.integers(3))]
     leaf = Material(tx.LEAVES, *tone, c="#c2d07a", length=(0.12, 0.12), seed=int(rng.integers(1000)))
@@ -185,7 +179,7 @@ def _sign(side: int, y: float, seed: int) -> Thing:
     )
 
 
-def _straight(x: float, y: float, yaw_deg: float, speed: float) -> Callable[[float], Pose]:
+def straight(x: float, y: float, yaw_deg: float, speed: float) -> Callable[[float], Pose]:
     """Uniform motion along the car's own +y, with the slight nod of its springs."""
     heading = rotation(yaw_deg)
 
@@ -215,8 +209,8 @@ def _path(rng: np.random.Generator) -> Callable[[float], Pose]:
     return path
 
 
-def street(seed: int = 0) -> SyntheticWorld:
-    """A street 19 m from front to front with three moving cars; 84 frames at 24 frames a second."""
+def high_street(seed: int = 0) -> SyntheticWorld:
+    """A street 19 m from front to front with a junction and three moving cars; 84 frames at 24 frames a second."""
     rng = np.random.default_rng([2, seed])
     things = [Thing("ground", tuple(_ground(rng))), *_row(-1, rng), *_row(1, rng)]
     crossing = (JUNCTION - SIDE_ROAD / 2 - 6.0, JUNCTION + SIDE_ROAD / 2 + 3.0)
@@ -225,26 +219,26 @@ def street(seed: int = 0) -> SyntheticWorld:
         while y < 110:
             clear = crossing[0] < y + 2.5 and y - 2.5 < crossing[1]
             if not clear and rng.uniform() < 0.62:
-                paint, seed_ = _PAINTS[int(rng.integers(len(_PAINTS)))], int(rng.integers(1, 1000))
+                paint, seed_ = PAINTS[int(rng.integers(len(PAINTS)))], int(rng.integers(1, 1000))
                 pose = rigid(rotation(180.0 * (side < 0) + rng.uniform(-1.5, 1.5)), (side * (ROAD / 2 - 1.08), y, 0.0))
-                things.append(_placed("parked car", _car(paint, seed_, rng.uniform() < 0.4), pose))
+                things.append(Thing("parked car", tuple(placed(car(paint, seed_, rng.uniform() < 0.4), pose))))
             y += rng.uniform(5.4, 8.0)
         y = -18.0 + rng.uniform(0, 6)
         while y < 105:
             if not (crossing[0] - 1 < y < crossing[1] + 1):
-                things.append(_tree(side * (ROAD / 2 + rng.uniform(0.9, 1.3)), y, rng.uniform(2.2, 3.2), rng))
+                things.append(tree(side * (ROAD / 2 + rng.uniform(0.9, 1.3)), y, rng.uniform(2.2, 3.2), rng))
             y += rng.uniform(9.0, 15.0)
         things += [
             _lamp_post(side, float(y)) for y in np.arange(-16 + 5 * side, 110, 24) if not crossing[0] < y < crossing[1]
         ]
         things.append(_sign(side, JUNCTION - SIDE_ROAD / 2 - 2.2, int(rng.integers(100))))
-    paints = [_PAINTS[(k + int(rng.integers(3))) % len(_PAINTS)] for k in (0, 3, 4)]
+    paints = [PAINTS[(k + int(rng.integers(3))) % len(PAINTS)] for k in (0, 3, 4)]
     seeds = [int(s) for s in rng.integers(1, 1000, 3)]
     speeds = rng.uniform(-0.5, 0.5, 3)
     things += [
-        Thing("oncoming car", _car(paints[0], seeds[0]), _straight(-LANE, 38.0, 180.0, 8.0 + speeds[0])),
-        Thing("leading car", _car(paints[1], seeds[1], True), _straight(LANE, 14.5, 0.0, 7.4 + speeds[1])),
-        Thing("crossing car", _car(paints[2], seeds[2]), _straight(-17.0, JUNCTION - 2.0, -90.0, 8.5 + speeds[2])),
+        Thing("oncoming car", car(paints[0], seeds[0]), straight(-LANE, 38.0, 180.0, 8.0 + speeds[0])),
+        Thing("leading car", car(paints[1], seeds[1], True), straight(LANE, 14.5, 0.0, 7.4 + speeds[1])),
+        Thing("crossing car", car(paints[2], seeds[2]), straight(-17.0, JUNCTION - 2.0, -90.0, 8.5 + speeds[2])),
     ]
     return SyntheticWorld(
         "street",

@@ -1,6 +1,7 @@
 """A second family of surfaces and light over the same solids: what style "camera" looks like before its sensor.
 
-    every material   another pattern of `textures` (`_FAMILY`: stone, cloth, chips, cracks, ...), other colours
+    surfaces         another pattern of `textures` (`_FAMILY`: stone, cloth, chips, cracks, ...), other colours; house
+                     fronts, roads, books and leaves keep their pattern in shifted colours
     light            another sun, warm or cold, low or high, or an overcast sky
     sky              other colours, other clouds
 
@@ -14,10 +15,12 @@ import numpy as np
 
 from inspatio_gym.scenes.synthetic import textures as tx
 from inspatio_gym.scenes.synthetic.solids import Material, Thing
+from inspatio_gym.scenes.synthetic.surfaces import BLOTCHES, CHIPS, CRACKS, MARBLE, STREAKS, WEAVE
 from inspatio_gym.scenes.synthetic.world import Lighting, SyntheticWorld
 
-_FAMILY = (tx.MARBLE, tx.WEAVE, tx.CHIPS, tx.CRACKS, tx.STREAKS, tx.BLOTCHES)
-_KEPT = (tx.FACADE, tx.ROAD, tx.PANES, tx.PICTURE, tx.BOOKS)  # what they show is what makes a thing what it is
+_FAMILY = (MARBLE, WEAVE, CHIPS, CRACKS, STREAKS, BLOTCHES)
+_KEPT = (tx.FACADE, tx.ROAD, tx.PANES, tx.PICTURE, tx.BOOKS, tx.LEAVES)  # what they show makes a thing what it is
+_HUES = (0.02, 0.06, 0.08, 0.1, 0.12, 0.16, 0.3, 0.45, 0.57, 0.6, 0.64, 0.95)  # of earth, wood, skin, plants, cloth
 
 
 def restyled(world: SyntheticWorld) -> SyntheticWorld:
@@ -46,24 +49,40 @@ def restyled(world: SyntheticWorld) -> SyntheticWorld:
 def _other(material: Material, made: dict[Material, Material], rng: np.random.Generator) -> Material:
     """Another material for each, the same one wherever the same one was."""
     if material not in made:
-        hue, turn = rng.uniform(0, 1), rng.uniform(-0.5, 0.5)
-        colours = [_colour(hue + 0.12 * k * turn, rng) for k in range(3)]
-        length = tuple(float(x) for x in rng.uniform(0.5, 1.6) * np.clip(material.length, 0.05, 0.6))
-        pattern = material.pattern
-        if pattern not in _KEPT:
-            pattern, material = int(rng.choice(_FAMILY)), dataclasses.replace(material, length=length)
         seed = int(rng.integers(1, 10_000))
-        made[material] = dataclasses.replace(
-            material, pattern=pattern, a=colours[0], b=colours[1], c=colours[2], seed=seed
-        )
+        if material.pattern in _KEPT:
+            shift, wash, shade = rng.uniform(-0.06, 0.06), rng.uniform(0.4, 1.1), rng.uniform(0.75, 1.2)
+            colours = [_shifted(colour, shift, wash, shade) for colour in (material.a, material.b, material.c)]
+            pattern, length = material.pattern, material.length
+        else:
+            hue = _HUES[int(rng.integers(len(_HUES)))] + rng.uniform(-0.03, 0.03)
+            colours = [_colour(hue, rng) for _ in range(3)]
+            pattern, length = int(rng.choice(_FAMILY)), _lengths(material, rng)
+        a, b, c = colours
+        made[material] = dataclasses.replace(material, pattern=pattern, a=a, b=b, c=c, length=length, seed=seed)
     return made[material]
+
+
+def _lengths(material: Material, rng: np.random.Generator) -> tuple[float, float]:
+    """About as fine as before."""
+    u, v = rng.uniform(0.5, 1.6) * np.clip(material.length, 0.05, 0.6)
+    return float(u), float(v)
 
 
 def _colour(hue: float, rng: np.random.Generator) -> str:
     """Mostly dull, as most things are, now and then vivid."""
-    saturation = rng.uniform(0.4, 0.9) if rng.uniform() < 0.2 else rng.uniform(0.03, 0.35)
-    rgb = colorsys.hsv_to_rgb(hue % 1, saturation, rng.uniform(0.2, 0.95))
-    return "#" + "".join(f"{round(255 * c):02x}" for c in rgb)
+    saturation = rng.uniform(0.45, 0.85) if rng.uniform() < 0.12 else rng.uniform(0.03, 0.3)
+    return _hex(hue, saturation, rng.uniform(0.2, 0.95))
+
+
+def _shifted(colour: str, shift: float, wash: float, shade: float) -> str:
+    """The same colour turned a little, washed out and darker or brighter."""
+    hue, saturation, value = colorsys.rgb_to_hsv(*(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)))
+    return _hex(hue + shift, min(1.0, saturation * wash), min(1.0, value * shade))
+
+
+def _hex(hue: float, saturation: float, value: float) -> str:
+    return "#" + "".join(f"{round(255 * c):02x}" for c in colorsys.hsv_to_rgb(hue % 1, saturation, value))
 
 
 def _light(light: Lighting, rng: np.random.Generator) -> Lighting:

@@ -15,98 +15,28 @@ import math
 
 from numba import njit
 
+from inspatio_gym.scenes.synthetic.noise import band, fractal, hashed, hue, inside, mix, scale
+from inspatio_gym.scenes.synthetic.surfaces import MARBLE, second
+
 PLAIN, PLASTER, PLANKS, BRICKS, CHECKS, STRIPES, FACADE, ROAD, PICTURE, BOOKS, RUG, LEAVES, BALL, PANES, CAR = range(15)
-MARBLE, WEAVE, CHIPS, CRACKS, STREAKS, BLOTCHES = range(15, 21)  # the second family, see `styles`
 MATERIAL_WIDTH = 14  # pattern, a (3), b (3), c (3), length_u, length_v, seed, glow
 
 _jit = njit(cache=True, nogil=True, error_model="numpy")
 
 
 @_jit
-def _hash(i, j, seed):
-    """A number in [0, 1) for each integer cell."""
-    h = (i * 374761393 + j * 668265263 + seed * 974634777) & 0xFFFFFFFF
-    h = ((h ^ (h >> 15)) * 739982445) & 0xFFFFFFFF
-    h = ((h ^ (h >> 12)) * 695872825) & 0xFFFFFFFF
-    return ((h ^ (h >> 15)) & 0xFFFFFF) / 16777216.0
-
-
-@_jit
-def _noise(x, y, seed):
-    """Value noise in [0, 1]: random numbers on the integer lattice, smoothly interpolated."""
-    i, j = int(math.floor(x)), int(math.floor(y))
-    s, t = x - i, y - j
-    s, t = s * s * (3 - 2 * s), t * t * (3 - 2 * t)
-    low = _hash(i, j, seed) * (1 - s) + _hash(i + 1, j, seed) * s
-    high = _hash(i, j + 1, seed) * (1 - s) + _hash(i + 1, j + 1, seed) * s
-    return low * (1 - t) + high * t
-
-
-@_jit
-def fractal(x, y, seed, footprint):
-    """Octaves of value noise, amplitude 0.62 an octave, in about [0, 1] with mean 1/2; (x, y) in cells of the coarsest."""
-    total, amplitude, norm = 0.0, 1.0, 0.0
-    for octave in range(6):
-        norm += amplitude
-        if footprint < 1.0:
-            fade = min(1.0, 2.0 * (1.0 - footprint))
-            total += amplitude * fade * (_noise(x, y, seed + octave) - 0.5)
-        amplitude *= 0.62
-        x, y, footprint = 2.03 * x + 17.1, 2.03 * y + 5.7, 2.03 * footprint
-    return min(1.0, max(0.0, 0.5 + 1.9 * total / norm))
-
-
-@_jit
-def _band(x, low, high, width):
-    """The share of a box of `width` around x inside [low, high] + integers: an antialiased stripe of period 1."""
-    width = max(width, 1e-6)
-    a, b = x - width / 2, x + width / 2
-    span = high - low
-    fa, fb = math.floor(a), math.floor(b)
-    upper = fb * span + min(max(b - fb - low, 0.0), span)
-    lower = fa * span + min(max(a - fa - low, 0.0), span)
-    return (upper - lower) / width
-
-
-@_jit
-def _inside(x, low, high, width):
-    """The share of a box of `width` around x inside [low, high]."""
-    width = max(width, 1e-6)
-    return max(0.0, min(x + width / 2, high) - max(x - width / 2, low)) / width
-
-
-@_jit
-def _mix(p, q, t):
-    return p[0] + (q[0] - p[0]) * t, p[1] + (q[1] - p[1]) * t, p[2] + (q[2] - p[2]) * t
-
-
-@_jit
-def _scale(p, t):
-    return p[0] * t, p[1] * t, p[2] * t
-
-
-@_jit
-def _hue(h):
-    """A pleasant, moderately saturated colour for a number in [0, 1)."""
-    r = 0.5 + 0.5 * math.cos(6.2832 * h)
-    g = 0.5 + 0.5 * math.cos(6.2832 * (h - 0.36))
-    b = 0.5 + 0.5 * math.cos(6.2832 * (h - 0.64))
-    return 0.08 + 0.62 * r * r, 0.08 + 0.52 * g * g, 0.08 + 0.55 * b * b
-
-
-@_jit
 def _planks(a, b, c, u, v, fu, fv, width, length, seed):
     """Boards along v: a tint for each, grain stretched along it, dark joints."""
     i = int(math.floor(u / width))
-    shift = _hash(i, 7, seed) * length
+    shift = hashed(i, 7, seed) * length
     j = int(math.floor((v + shift) / length))
     small = math.sqrt(fu * fv)
-    tint = _hash(i, j, seed + 1)
+    tint = hashed(i, j, seed + 1)
     grain = fractal(u / 0.05 + 31 * tint, v / 0.5, seed + 2, small / 0.05)
     knots = fractal(u / 0.16, v / 0.3 + 9 * tint, seed + 3, small / 0.16)
-    colour = _mix(a, b, 0.15 + 0.3 * tint + 0.35 * grain + 0.2 * knots)
-    joint = max(_band(u / width, 0.0, 0.03, fu / width), _band((v + shift) / length, 0.0, 0.006 / length, fv / length))
-    return _mix(_scale(colour, 0.7 + 0.6 * tint), c, 0.85 * joint)
+    colour = mix(a, b, 0.15 + 0.3 * tint + 0.35 * grain + 0.2 * knots)
+    joint = max(band(u / width, 0.0, 0.03, fu / width), band((v + shift) / length, 0.0, 0.006 / length, fv / length))
+    return mix(scale(colour, 0.7 + 0.6 * tint), c, 0.85 * joint)
 
 
 @_jit
@@ -116,30 +46,30 @@ def _bricks(a, b, c, u, v, fu, fv, length, height, seed):
     shifted = u / length + 0.5 * (j & 1)
     i = int(math.floor(shifted))
     small = math.sqrt(fu * fv)
-    tint = _hash(i, j, seed)
+    tint = hashed(i, j, seed)
     grain = fractal(u / 0.09, v / 0.09, seed + 1, small / 0.09)
     stain = fractal(u / 1.7, v / 1.7, seed + 2, small / 1.7)
-    colour = _scale(_mix(a, b, 0.65 * tint + 0.35 * grain), 0.6 + 0.5 * grain + 0.45 * (stain - 0.4))
+    colour = scale(mix(a, b, 0.65 * tint + 0.35 * grain), 0.6 + 0.5 * grain + 0.45 * (stain - 0.4))
     gap = 0.012 if length < 0.4 else 0.02
-    mortar = max(_band(shifted, 0.0, gap / length, fu / length), _band(v / height, 0.0, gap / height, fv / height))
-    return _mix(colour, _scale(c, 0.7 + 0.5 * grain), min(1.0, mortar))
+    mortar = max(band(shifted, 0.0, gap / length, fu / length), band(v / height, 0.0, gap / height, fv / height))
+    return mix(colour, scale(c, 0.7 + 0.5 * grain), min(1.0, mortar))
 
 
 @_jit
 def _facade(a, b, c, u, v, fu, fv, eu, ev, pitch, storey, seed):
     """A house front: brick or render, a string course a storey, and windows that differ from each other."""
     small = math.sqrt(fu * fv)
-    if _hash(3, 5, seed) < 0.6:
-        wall = _bricks(a, b, _mix(a, (0.5, 0.48, 0.45), 0.6), u, v, fu, fv, 0.5, 0.17, seed)
+    if hashed(3, 5, seed) < 0.6:
+        wall = _bricks(a, b, mix(a, (0.5, 0.48, 0.45), 0.6), u, v, fu, fv, 0.5, 0.17, seed)
     else:
         rough = fractal(u / 0.9, v / 0.9, seed + 9, small / 0.9)
-        wall = _scale(_mix(a, b, 0.5 * rough), 0.75 + 0.4 * rough)
+        wall = scale(mix(a, b, 0.5 * rough), 0.75 + 0.4 * rough)
     columns = max(1, int((eu - 0.6) / pitch))
     x = (u - 0.5 * (eu - columns * pitch)) / pitch
     y = (v - 0.4) / storey
     floors = int((ev - 0.5) / storey)
     i, j = int(math.floor(x)), int(math.floor(y))
-    wall = _mix(wall, c, 0.8 * _band(y, 0.0, 0.05, fv / storey))
+    wall = mix(wall, c, 0.8 * band(y, 0.0, 0.05, fv / storey))
     if i < 0 or i >= columns or j < 0 or j >= floors:
         return wall
     p, q = x - i, y - j
@@ -147,31 +77,31 @@ def _facade(a, b, c, u, v, fu, fv, eu, ev, pitch, storey, seed):
     shop = 1.0 if j == 0 else 0.0
     left, right = 0.24 - 0.14 * shop, 0.76 + 0.14 * shop
     low, high = 0.3 - 0.18 * shop, 0.84
-    frame = _inside(p, left - 0.05, right + 0.05, wu) * _inside(q, low - 0.06, high + 0.04, wv)
-    glass = _inside(p, left, right, wu) * _inside(q, low, high, wv)
-    bar = max(_inside(p, 0.485, 0.515, wu), _inside(q, low + 0.28, low + 0.305, wv))
-    kind = _hash(i, j, seed + 4)
+    frame = inside(p, left - 0.05, right + 0.05, wu) * inside(q, low - 0.06, high + 0.04, wv)
+    glass = inside(p, left, right, wu) * inside(q, low, high, wv)
+    bar = max(inside(p, 0.485, 0.515, wu), inside(q, low + 0.28, low + 0.305, wv))
+    kind = hashed(i, j, seed + 4)
     shade = 0.35 + 0.65 * fractal(p * 3 + 11 * i, q * 3 + 5 * j, seed + 5, small)
     pane = (0.035 * shade + 0.02, 0.05 * shade + 0.03, 0.075 * shade + 0.05)
     if kind < 0.22:
-        pane = _scale((0.75, 0.5, 0.24), shade)  # somebody is at home
+        pane = scale((0.75, 0.5, 0.24), shade)  # somebody is at home
     elif kind < 0.5:
-        pane = _mix(pane, (0.55, 0.52, 0.46), _inside(q, low + 0.5 * kind, high, wv) * 0.9)  # a blind half down
+        pane = mix(pane, (0.55, 0.52, 0.46), inside(q, low + 0.5 * kind, high, wv) * 0.9)  # a blind half down
     elif kind < 0.72:
-        drape = _inside(p, left, left + 0.13, wu) + _inside(p, right - 0.13, right, wu)
-        pane = _mix(pane, _scale(_hue(_hash(j, i, seed + 6)), 0.7), drape)
+        drape = inside(p, left, left + 0.13, wu) + inside(p, right - 0.13, right, wu)
+        pane = mix(pane, scale(hue(hashed(j, i, seed + 6)), 0.7), drape)
     if shop > 0.5:
-        goods = _hash(int(math.floor(p * 11)), i, seed + 31)
-        show = _inside(q, low, low + 0.2 + 0.25 * goods, wv) * (0.15 + 0.45 * goods)
-        pane = _mix(pane, _scale(_mix(_hue(goods), (0.5, 0.4, 0.28), 0.6), shade), show)
-        sign = _inside(q, 0.85, 0.985, wv) * _inside(p, 0.04, 0.96, wu)
-        letters = _hash(int(math.floor(p * 22)), i, seed + 8)
+        goods = hashed(int(math.floor(p * 11)), i, seed + 31)
+        show = inside(q, low, low + 0.2 + 0.25 * goods, wv) * (0.15 + 0.45 * goods)
+        pane = mix(pane, scale(mix(hue(goods), (0.5, 0.4, 0.28), 0.6), shade), show)
+        sign = inside(q, 0.85, 0.985, wv) * inside(p, 0.04, 0.96, wu)
+        letters = hashed(int(math.floor(p * 22)), i, seed + 8)
         ink = 1.0 if letters > 0.45 and 0.16 < p < 0.84 else 0.0
-        board = _hue(_hash(i, 77, seed))
-        ink *= _inside(q, 0.885, 0.95, wv)
-        wall = _mix(wall, _mix(_scale(board, 0.6), (0.8, 0.78, 0.7), ink), sign)
-    pane = _mix(pane, _scale(c, 0.8), bar * (1.0 - shop))
-    return _mix(_mix(wall, c, frame), pane, glass)
+        board = hue(hashed(i, 77, seed))
+        ink *= inside(q, 0.885, 0.95, wv)
+        wall = mix(wall, mix(scale(board, 0.6), (0.8, 0.78, 0.7), ink), sign)
+    pane = mix(pane, scale(c, 0.8), bar * (1.0 - shop))
+    return mix(mix(wall, c, frame), pane, glass)
 
 
 @_jit
@@ -182,18 +112,18 @@ def _road(a, b, c, u, v, fu, fv, eu, ev, dash, crossing, seed):
     coarse = fractal(u / 1.9, v / 1.9, seed + 1, small / 1.9)
     vein = abs(fractal(u / 2.6, v / 2.6, seed + 2, small / 2.6) - 0.5)
     i, j = int(math.floor(u / 2.3)), int(math.floor(v / 5.1))
-    patch = 1.0 if _hash(i, j, seed + 3) < 0.2 else 0.0
-    patch *= _band(u / 2.3, 0.1, 0.8, fu / 2.3) * _band(v / 5.1, 0.2, 0.7, fv / 5.1)
-    colour = _scale(_mix(a, b, 0.55 * fine + 0.45 * coarse), 0.6 + 0.7 * fine)
-    colour = _scale(colour, (1.0 - 0.32 * patch) * (1.0 - 0.4 * max(0.0, 1.0 - vein / 0.012)))
+    patch = 1.0 if hashed(i, j, seed + 3) < 0.2 else 0.0
+    patch *= band(u / 2.3, 0.1, 0.8, fu / 2.3) * band(v / 5.1, 0.2, 0.7, fv / 5.1)
+    colour = scale(mix(a, b, 0.55 * fine + 0.45 * coarse), 0.6 + 0.7 * fine)
+    colour = scale(colour, (1.0 - 0.32 * patch) * (1.0 - 0.4 * max(0.0, 1.0 - vein / 0.012)))
     worn = 0.35 + 0.65 * fractal(u / 0.4, v / 0.4, seed + 4, small / 0.4)
-    middle = _inside(u, 0.5 * eu - 0.09, 0.5 * eu + 0.09, fu) * _band(v / dash, 0.0, 0.45, fv / dash)
-    edges = _inside(u, 2.25, 2.37, fu) + _inside(u, eu - 2.37, eu - 2.25, fu)
-    zebra = _inside(v, crossing, crossing + 3.0, fv)
-    bars = zebra * _band(u / 1.0, 0.0, 0.5, fu)
-    stop = _inside(v, crossing - 1.6, crossing - 1.2, fv) * _inside(u, 0.5 * eu, eu - 2.3, fu)
+    middle = inside(u, 0.5 * eu - 0.09, 0.5 * eu + 0.09, fu) * band(v / dash, 0.0, 0.45, fv / dash)
+    edges = inside(u, 2.25, 2.37, fu) + inside(u, eu - 2.37, eu - 2.25, fu)
+    zebra = inside(v, crossing, crossing + 3.0, fv)
+    bars = zebra * band(u / 1.0, 0.0, 0.5, fu)
+    stop = inside(v, crossing - 1.6, crossing - 1.2, fv) * inside(u, 0.5 * eu, eu - 2.3, fu)
     paint = max((1.0 - zebra) * max(middle, edges), max(bars, stop))
-    return _mix(colour, c, 0.92 * worn * paint)
+    return mix(colour, c, 0.92 * worn * paint)
 
 
 @_jit
@@ -202,26 +132,26 @@ def _picture(a, b, c, u, v, fu, fv, eu, ev, seed):
     border = 0.05
     edge = min(min(u, eu - u), min(v, ev - v))
     if edge < border:
-        return _scale(c, 0.8 + 0.5 * (edge / border))
+        return scale(c, 0.8 + 0.5 * (edge / border))
     if edge < border + 0.04:
         return 0.72, 0.7, 0.65
     x, y = u / ev, v / ev
     w = max(fu, fv) / ev
-    ground = 0.25 + 0.3 * _hash(1, 1, seed) + 0.1 * fractal(x * 3, 0.5, seed + 1, w * 3)
-    sky = _mix(a, b, min(1.0, max(0.0, (y - ground) / (1 - ground))))
-    colour = _mix(_scale(_hue(_hash(2, 1, seed)), 0.8), sky, min(1.0, max(0.0, 0.5 + (y - ground) / (w + 0.01))))
+    ground = 0.25 + 0.3 * hashed(1, 1, seed) + 0.1 * fractal(x * 3, 0.5, seed + 1, w * 3)
+    sky = mix(a, b, min(1.0, max(0.0, (y - ground) / (1 - ground))))
+    colour = mix(scale(hue(hashed(2, 1, seed)), 0.8), sky, min(1.0, max(0.0, 0.5 + (y - ground) / (w + 0.01))))
     for k in range(5):
-        px, py = _hash(k, 2, seed) * eu / ev, 0.15 + 0.7 * _hash(k, 3, seed)
-        radius = 0.06 + 0.13 * _hash(k, 4, seed)
+        px, py = hashed(k, 2, seed) * eu / ev, 0.15 + 0.7 * hashed(k, 3, seed)
+        radius = 0.06 + 0.13 * hashed(k, 4, seed)
         dx, dy = x - px, y - py
         if k & 1:
-            slant = 0.7 * (_hash(k, 5, seed) - 0.5)
+            slant = 0.7 * (hashed(k, 5, seed) - 0.5)
             distance = max(abs(dx - slant * dy) - 0.3 * radius, abs(dy) - 2.2 * radius)
         else:
             distance = math.sqrt(dx * dx + dy * dy) - radius
         cover = min(1.0, max(0.0, 0.5 - distance / (w + 0.004)))
-        colour = _mix(colour, _hue(_hash(k, 6, seed)), cover)
-    return _scale(colour, 0.75 + 0.4 * fractal(u / 0.08, v / 0.08, seed + 7, w * ev / 0.08))
+        colour = mix(colour, hue(hashed(k, 6, seed)), cover)
+    return scale(colour, 0.75 + 0.4 * fractal(u / 0.08, v / 0.08, seed + 7, w * ev / 0.08))
 
 
 @_jit
@@ -229,7 +159,7 @@ def _books(a, b, c, u, v, fu, fv, eu, ev, thickness, seed):
     """A row of spines of different colour, thickness and height before a dark back."""
     wide = 4.0 * thickness
     group = int(math.floor(u / wide))
-    split = 0.2 + 0.3 * _hash(group, 1, seed), 0.6 + 0.2 * _hash(group, 2, seed)
+    split = 0.2 + 0.3 * hashed(group, 1, seed), 0.6 + 0.2 * hashed(group, 2, seed)
     x = u / wide - group
     if x < split[0]:
         k, low, high = 0, 0.0, split[0]
@@ -237,14 +167,14 @@ def _books(a, b, c, u, v, fu, fv, eu, ev, thickness, seed):
         k, low, high = 1, split[0], split[1]
     else:
         k, low, high = 2, split[1], 1.0
-    h = _hash(group, 10 + k, seed)
-    top = ev * (0.62 + 0.33 * _hash(group, 20 + k, seed))
-    spine = _scale(_mix(_hue(h), (0.34, 0.26, 0.2), 0.45), 0.35 + 0.75 * _hash(group, 30 + k, seed))
+    h = hashed(group, 10 + k, seed)
+    top = ev * (0.62 + 0.33 * hashed(group, 20 + k, seed))
+    spine = scale(mix(hue(h), (0.34, 0.26, 0.2), 0.45), 0.35 + 0.75 * hashed(group, 30 + k, seed))
     rel = (x - low) / (high - low)
-    spine = _scale(spine, 0.45 + 0.75 * math.sin(math.pi * min(0.97, max(0.03, rel))))
-    label = _inside(v, 0.62 * top, 0.8 * top, fv) + _inside(v, 0.1 * top, 0.14 * top, fv)
-    spine = _mix(spine, (0.75, 0.65, 0.4), 0.7 * label * (0.15 < rel < 0.85))
-    return _mix(_scale(c, 0.3), spine, _inside(v, -1.0, top, fv))
+    spine = scale(spine, 0.45 + 0.75 * math.sin(math.pi * min(0.97, max(0.03, rel))))
+    label = inside(v, 0.62 * top, 0.8 * top, fv) + inside(v, 0.1 * top, 0.14 * top, fv)
+    spine = mix(spine, (0.75, 0.65, 0.4), 0.7 * label * (0.15 < rel < 0.85))
+    return mix(scale(c, 0.3), spine, inside(v, -1.0, top, fv))
 
 
 @_jit
@@ -252,57 +182,57 @@ def _rug(a, b, c, u, v, fu, fv, eu, ev, seed):
     """A woven carpet: borders and a lattice of diamonds."""
     w = max(fu, fv)
     edge = min(min(u, eu - u), min(v, ev - v))
-    border = _inside(edge, 0.06, 0.12, w) + _inside(edge, 0.2, 0.23, w)
+    border = inside(edge, 0.06, 0.12, w) + inside(edge, 0.2, 0.23, w)
     p, q = (u - eu / 2) / 0.34, (v - ev / 2) / 0.34
     s = abs(p - math.floor(p) - 0.5) + abs(q - math.floor(q) - 0.5)
-    ring = _inside(s, 0.34, 0.46, w / 0.34) + _inside(s, 0.0, 0.16, w / 0.34)
-    cell = _hash(int(math.floor(p)), int(math.floor(q)), seed)
-    field = _mix(a, _mix(b, c, cell), ring if edge > 0.23 else 0.0)
+    ring = inside(s, 0.34, 0.46, w / 0.34) + inside(s, 0.0, 0.16, w / 0.34)
+    cell = hashed(int(math.floor(p)), int(math.floor(q)), seed)
+    field = mix(a, mix(b, c, cell), ring if edge > 0.23 else 0.0)
     weave = fractal(u / 0.03, v / 0.03, seed + 1, w / 0.03)
-    return _scale(_mix(field, c, min(1.0, border)), 0.65 + 0.6 * weave)
+    return scale(mix(field, c, min(1.0, border)), 0.65 + 0.6 * weave)
 
 
 @_jit
 def _car(a, b, c, u, v, fu, fv, eu, ev, seed):
     """Painted sheet metal: door gaps, a sill, lamps at the ends of a narrow face."""
     shade = 0.8 + 0.3 * fractal(u / 0.5, v / 0.35, seed, max(fu, fv) / 0.4)
-    colour = _scale(a, shade)
-    sill = _inside(v, -1.0, 0.16 * ev, fv) + _inside(v, 0.62 * ev, 0.66 * ev, fv)
+    colour = scale(a, shade)
+    sill = inside(v, -1.0, 0.16 * ev, fv) + inside(v, 0.62 * ev, 0.66 * ev, fv)
     if eu > 2.6:
-        gap = _inside(u, 0.36 * eu, 0.367 * eu, fu) + _inside(u, 0.62 * eu, 0.627 * eu, fu)
-        handle = _inside(v, 0.7 * ev, 0.76 * ev, fv) * (
-            _inside(u, 0.4 * eu, 0.44 * eu, fu) + _inside(u, 0.65 * eu, 0.69 * eu, fu)
+        gap = inside(u, 0.36 * eu, 0.367 * eu, fu) + inside(u, 0.62 * eu, 0.627 * eu, fu)
+        handle = inside(v, 0.7 * ev, 0.76 * ev, fv) * (
+            inside(u, 0.4 * eu, 0.44 * eu, fu) + inside(u, 0.65 * eu, 0.69 * eu, fu)
         )
-        return _mix(_mix(colour, (0.02, 0.02, 0.02), min(1.0, sill + gap)), (0.5, 0.5, 0.5), handle)
-    lamp = (_inside(u, 0.06 * eu, 0.24 * eu, fu) + _inside(u, 0.76 * eu, 0.94 * eu, fu)) * _inside(
+        return mix(mix(colour, (0.02, 0.02, 0.02), min(1.0, sill + gap)), (0.5, 0.5, 0.5), handle)
+    lamp = (inside(u, 0.06 * eu, 0.24 * eu, fu) + inside(u, 0.76 * eu, 0.94 * eu, fu)) * inside(
         v, 0.5 * ev, 0.78 * ev, fv
     )
-    plate = _inside(u, 0.38 * eu, 0.62 * eu, fu) * _inside(v, 0.3 * ev, 0.46 * ev, fv)
-    letters = _hash(int(u / 0.05), 3, seed) * 0.7
-    colour = _mix(_mix(colour, (0.02, 0.02, 0.02), sill), b, min(1.0, lamp))
-    return _mix(colour, (0.75 - letters, 0.75 - letters, 0.6 - 0.8 * letters), plate)
+    plate = inside(u, 0.38 * eu, 0.62 * eu, fu) * inside(v, 0.3 * ev, 0.46 * ev, fv)
+    letters = hashed(int(u / 0.05), 3, seed) * 0.7
+    colour = mix(mix(colour, (0.02, 0.02, 0.02), sill), b, min(1.0, lamp))
+    return mix(colour, (0.75 - letters, 0.75 - letters, 0.6 - 0.8 * letters), plate)
 
 
 @_jit
 def _panes(a, b, c, u, v, fu, fv, eu, ev, seed):
     """A window seen from inside: sky over a soft hedge, behind bars."""
     frame = 0.05
-    colour = _mix(a, b, min(1.0, max(0.0, (v / ev - 0.35) / 0.5)))
+    colour = mix(a, b, min(1.0, max(0.0, (v / ev - 0.35) / 0.5)))
     hedge = 0.3 + 0.25 * fractal(u / 0.5, 0.3, seed, fu / 0.5)
     leaf = fractal(u / 0.12, v / 0.12, seed + 1, max(fu, fv) / 0.12)
-    colour = _mix(colour, (0.10 + 0.12 * leaf, 0.2 + 0.25 * leaf, 0.07), _inside(v / ev, -1.0, hedge, fv / ev + 0.03))
-    bars = 1.0 - _inside(u, frame, eu - frame, fu) * _inside(v, frame, ev - frame, fv)
-    bars = max(bars, _inside(u, 0.5 * eu - 0.02, 0.5 * eu + 0.02, fu))
-    return _mix(colour, c, max(bars, _inside(v, 0.6 * ev - 0.02, 0.6 * ev + 0.02, fv)))
+    colour = mix(colour, (0.10 + 0.12 * leaf, 0.2 + 0.25 * leaf, 0.07), inside(v / ev, -1.0, hedge, fv / ev + 0.03))
+    bars = 1.0 - inside(u, frame, eu - frame, fu) * inside(v, frame, ev - frame, fv)
+    bars = max(bars, inside(u, 0.5 * eu - 0.02, 0.5 * eu + 0.02, fu))
+    return mix(colour, c, max(bars, inside(v, 0.6 * ev - 0.02, 0.6 * ev + 0.02, fv)))
 
 
 @_jit
 def _ball(a, b, c, p, f, seed):
     """Sectors around the z axis with a band at the equator; p on the unit sphere."""
     turn = (math.atan2(p[1], p[0]) / 6.2832 + 0.5) * 3.0
-    colour = _mix(_mix(a, b, _band(turn, 0.0, 0.5, 0.5 * f)), c, _inside(abs(p[2]), 0.86, 2.0, f))
-    colour = _mix(colour, c, _inside(abs(p[2]), -1.0, 0.09, f))
-    return _scale(colour, 0.75 + 0.4 * fractal(p[0] * 5 + p[2] * 3, p[1] * 5 - p[2] * 4, seed, 5 * f))
+    colour = mix(mix(a, b, band(turn, 0.0, 0.5, 0.5 * f)), c, inside(abs(p[2]), 0.86, 2.0, f))
+    colour = mix(colour, c, inside(abs(p[2]), -1.0, 0.09, f))
+    return scale(colour, 0.75 + 0.4 * fractal(p[0] * 5 + p[2] * 3, p[1] * 5 - p[2] * 4, seed, 5 * f))
 
 
 @_jit
@@ -311,47 +241,7 @@ def _leaves(a, b, c, p, f, grain, seed):
     x, y, z, w = p[0] / grain, p[1] / grain, p[2] / grain, f / grain
     n = fractal(x + 0.6 * z, y + 0.5 * z, seed, w) + fractal(y - 0.4 * x, z + 0.3 * x, seed + 9, w)
     n = min(1.0, max(0.0, 0.45 + 1.7 * (0.5 * n - 0.5)))
-    return _mix(_mix(_scale(a, 0.6), b, n), c, max(0.0, 1.6 * (n - 0.66)))
-
-
-@_jit
-def _second(pattern, a, b, c, u, v, fu, fv, lu, lv, seed):
-    """The second family, flat on any face: veins, cloth, chips of stone, cracks, brushed streaks, blotches."""
-    small = math.sqrt(fu * fv)
-    if pattern == WEAVE:
-        size = 0.12 * lu
-        warp, weft = _band(u / size, 0.0, 0.5, fu / size), _band(v / size, 0.0, 0.5, fv / size)
-        worn = fractal(u / (4 * lu), v / (4 * lu), seed, small / (4 * lu))
-        thread = fractal(u / (0.3 * size), v / (2 * size), seed + 1, small / (0.3 * size))
-        return _scale(_mix(_mix(a, b, 0.25 + 0.5 * abs(warp - weft)), c, 0.5 * worn), 0.7 + 0.5 * thread)
-    if pattern == CHIPS:
-        i, j = int(math.floor(u / lu * 4)), int(math.floor(v / lu * 4))
-        near, kind = 9.0, 0.0
-        for k in range(9):
-            p, q = i + k % 3 - 1, j + k // 3 - 1
-            x = u / lu * 4 - p - _hash(p, q, seed)
-            y = v / lu * 4 - q - _hash(p, q, seed + 1)
-            distance = x * x + y * y
-            if distance < near:
-                near, kind = distance, _hash(p, q, seed + 2)
-        fade = min(1.0, max(0.0, 2.0 - 8.0 * small / lu))
-        chip = _mix(b, c, kind)
-        ground = _scale(a, 0.8 + 0.4 * fractal(u / lu, v / lu, seed + 3, small / lu))
-        return _mix(ground, chip, fade * min(1.0, max(0.0, (0.3 + 0.25 * kind - math.sqrt(near)) * 8)) + 0.4 * (1 - fade))
-    x, y, w = u / lu, v / lu, small / lu
-    if pattern == STREAKS:
-        x = v / (6 * lu)
-        y, w = u / (0.15 * lu), fu / (0.15 * lu)
-        brushed = fractal(y, x, seed, w)
-        return _mix(_mix(a, b, brushed), c, 0.35 * fractal(0.2 * y, 3 * x, seed + 1, 0.2 * w))
-    coarse = fractal(x, y, seed, w)
-    if pattern == BLOTCHES:
-        patch = min(1.0, max(0.0, (coarse - 0.5) * 6 + 0.5))
-        return _scale(_mix(a, _mix(b, c, fractal(3 * x, 3 * y, seed + 5, 3 * w)), patch), 0.75 + 0.4 * coarse)
-    vein = abs(fractal(x + coarse, y - coarse, seed + 1, w) - 0.5)
-    line = min(1.0, max(0.0, 1.0 - vein / (0.03 if pattern == CRACKS else 0.09)))
-    ground = _mix(a, b, fractal(2 * x + 7, 2 * y, seed + 2, 2 * w))
-    return _mix(ground, c, line if pattern == CRACKS else 0.7 * line * coarse)
+    return mix(mix(scale(a, 0.6), b, n), c, max(0.0, 1.6 * (n - 0.66)))
 
 
 @_jit
@@ -369,19 +259,19 @@ def reflectance(materials, k, u, v, fu, fv, eu, ev, p, unit):
     small = math.sqrt(fu * fv)
     if pattern == PLASTER:
         rough = fractal(u / lu, v / lv, seed, small / lu)
-        return _scale(
-            _mix(a, b, rough), 0.8 + 0.4 * fractal(u / (0.13 * lu), v / (0.13 * lv), seed + 7, small / (0.13 * lu))
+        return scale(
+            mix(a, b, rough), 0.8 + 0.4 * fractal(u / (0.13 * lu), v / (0.13 * lv), seed + 7, small / (0.13 * lu))
         )
     if pattern == PLANKS:
         return _planks(a, b, c, u, v, fu, fv, lu, lv, seed)
     if pattern == BRICKS:
         return _bricks(a, b, c, u, v, fu, fv, lu, lv, seed)
     if pattern in (CHECKS, STRIPES):
-        s, t = _band(u / lu, 0.0, 0.5, fu / lu), _band(v / lv, 0.0, 0.5, fv / lv)
+        s, t = band(u / lu, 0.0, 0.5, fu / lu), band(v / lv, 0.0, 0.5, fv / lv)
         fine = fractal(u / 0.07, v / 0.07, seed, small / 0.07)
         share = s * (1 - t) + t * (1 - s) if pattern == CHECKS else s
-        trim = _band(u / lu, 0.22, 0.28, fu / lu) if pattern == STRIPES else 0.0
-        return _scale(_mix(_mix(a, b, share), c, trim), 0.7 + 0.5 * fine)
+        trim = band(u / lu, 0.22, 0.28, fu / lu) if pattern == STRIPES else 0.0
+        return scale(mix(mix(a, b, share), c, trim), 0.7 + 0.5 * fine)
     if pattern == FACADE:
         return _facade(a, b, c, u, v, fu, fv, eu, ev, lu, lv, seed)
     if pattern == ROAD:
@@ -401,7 +291,7 @@ def reflectance(materials, k, u, v, fu, fv, eu, ev, p, unit):
     if pattern == LEAVES:
         return _leaves(a, b, c, p, small, lu, seed)
     if pattern >= MARBLE:
-        return _second(pattern, a, b, c, u, v, fu, fv, lu, lv, seed)
+        return second(pattern, a, b, c, u, v, fu, fv, lu, lv, seed)
     return a
 
 
@@ -409,19 +299,19 @@ def reflectance(materials, k, u, v, fu, fv, eu, ev, p, unit):
 def backdrop(d, zenith, horizon, glow, seed):
     """The dome's linear RGB in unit direction d (z up): a gradient, clouds, wooded hills on the horizon, a glow."""
     up = d[2]
-    colour = _mix(horizon, zenith, min(1.0, max(0.0, up)) ** 0.6)
+    colour = mix(horizon, zenith, min(1.0, max(0.0, up)) ** 0.6)
     if up > 0.02:
         x, y = d[0] / (up + 0.25) * 1.7, d[1] / (up + 0.25) * 1.7
         cloud = fractal(x, y, seed, 0.02 / (up + 0.1))
         shade = fractal(x + 0.15, y + 0.1, seed, 0.02 / (up + 0.1))
         cover = min(1.0, max(0.0, (cloud - 0.48) * 3.5)) * min(1.0, up * 8)
-        colour = _mix(colour, _mix((0.95, 0.93, 0.9), (0.55, 0.58, 0.66), shade), 0.85 * cover)
+        colour = mix(colour, mix((0.95, 0.93, 0.9), (0.55, 0.58, 0.66), shade), 0.85 * cover)
     facing = max(0.0, d[0] * glow[0] + d[1] * glow[1] + d[2] * glow[2])
-    colour = _mix(colour, (1.0, 0.9, 0.7), 0.7 * facing**24)
+    colour = mix(colour, (1.0, 0.9, 0.7), 0.7 * facing**24)
     angle = math.atan2(d[1], d[0])
     for ridge in range(2):
         height = 0.05 - 0.035 * ridge + 0.11 * (fractal(angle * 3, 3.3 + ridge, seed + 20 + ridge, 0.01) - 0.3)
         tree = fractal(angle * 60, up * 60, seed + 30, 0.1)
-        hill = _mix((0.2, 0.28, 0.36), (0.07 + 0.1 * tree, 0.14 + 0.12 * tree, 0.06), 0.35 + 0.5 * ridge)
-        colour = _mix(colour, hill, min(1.0, max(0.0, 0.5 + (height - up) / 0.004)))
+        hill = mix((0.2, 0.28, 0.36), (0.07 + 0.1 * tree, 0.14 + 0.12 * tree, 0.06), 0.35 + 0.5 * ridge)
+        colour = mix(colour, hill, min(1.0, max(0.0, 0.5 + (height - up) / 0.004)))
     return colour

@@ -1,6 +1,6 @@
 """A tree of boxes around solids, so that a ray need not try them all.
 
-    low, high (P, 3)  corners of the boxes of P solids  ->  2 P - 1 nodes in depth-first order, see `tracer.Tables`
+    low, high (P, 3)  corners of the boxes of P solids  ->  2 P - 1 nodes in depth-first order, see `rays.Tables`
 
 A set of boxes is split where the surface area times the number of members of both halves is least, down to one each.
 
@@ -10,12 +10,22 @@ Ref: Goldsmith and Salmon, Automatic creation of object hierarchies for ray trac
 import numpy as np
 from numba import njit
 
-_jit = njit(cache=True, nogil=True)
+_jit = njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+_NOTHING = (np.inf, np.inf, np.inf, -np.inf, -np.inf, -np.inf)
 
 
 @_jit
-def _area(low, high):
-    x, y, z = high[0] - low[0], high[1] - low[1], high[2] - low[2]
+def _around(box, low, high, k):
+    """A box (x0, y0, z0, x1, y1, z1) grown around the k-th."""
+    return (
+        min(box[0], low[k, 0]), min(box[1], low[k, 1]), min(box[2], low[k, 2]),
+        max(box[3], high[k, 0]), max(box[4], high[k, 1]), max(box[5], high[k, 2]),
+    )  # fmt: skip
+
+
+@_jit
+def _area(box):
+    x, y, z = box[3] - box[0], box[4] - box[1], box[5] - box[2]
     return x * y + y * z + z * x
 
 
@@ -23,22 +33,21 @@ def _area(low, high):
 def _halve(low, high, members):
     """Order `members` so that the best two halves lie one after the other; return how many the first has."""
     count = len(members)
-    best, size, chosen = np.inf, 1, members.copy()
-    first = np.empty(count)
+    best, size, chosen = np.inf, 1, members
+    first, middle = np.empty(count), np.empty(count)
     for axis in range(3):
-        middle = np.empty(count)
         for k in range(count):
             middle[k] = low[members[k], axis] + high[members[k], axis]
         order = members[np.argsort(middle, kind="mergesort")]
-        least, most = low[order[0]].copy(), high[order[0]].copy()
+        box = _NOTHING
         for k in range(count):
-            least, most = np.minimum(least, low[order[k]]), np.maximum(most, high[order[k]])
-            first[k] = _area(least, most) * (k + 1)
-        least, most = low[order[-1]].copy(), high[order[-1]].copy()
+            box = _around(box, low, high, order[k])
+            first[k] = _area(box) * (k + 1)
+        box = _NOTHING
         cheapest, where = np.inf, 0
         for k in range(count - 1, 0, -1):
-            least, most = np.minimum(least, low[order[k]]), np.maximum(most, high[order[k]])
-            cost = first[k - 1] + _area(least, most) * (count - k)
+            box = _around(box, low, high, order[k])
+            cost = first[k - 1] + _area(box) * (count - k)
             if cost <= cheapest:
                 cheapest, where = cost, k
         if cheapest < best:
@@ -47,7 +56,7 @@ def _halve(low, high, members):
     return size
 
 
-@_jit
+@njit(cache=True, nogil=True)
 def trees(low, high, count):
     """`count` trees one after the other, each around as many of the boxes (P, 3), in order."""
     each = len(low) // count
@@ -63,10 +72,10 @@ def trees(low, high, count):
             open_sets -= 1
             first, last, place = todo[open_sets]
             inside = members[first:last]
-            node_low[place], node_high[place] = low[inside[0]], high[inside[0]]
-            for k in inside[1:]:
-                node_low[place] = np.minimum(node_low[place], low[k])
-                node_high[place] = np.maximum(node_high[place], high[k])
+            box = _NOTHING
+            for k in inside:
+                box = _around(box, low, high, k)
+            node_low[place], node_high[place] = box[:3], box[3:]
             skip[place] = place + 2 * (last - first) - 1
             leaf[place] = inside[0] if last - first == 1 else -1
             if last - first > 1:

@@ -16,8 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from inspatio_gym.scenes.synthetic.solids import Solids, Thing, Vector, join, linear
-from inspatio_gym.scenes.synthetic.tracer import Light, Shots, cast, trace
+from inspatio_gym.scenes.synthetic.shading import Light
+from inspatio_gym.scenes.synthetic.solids import Solids, Thing, Times, Vector, join, linear
+from inspatio_gym.scenes.synthetic.tracer import Shots, cast, trace
 from inspatio_gym.types import Depth, Intrinsics, Pose, Poses, Rgb, Size
 
 _MEASURE_LONG_SIDE = 128
@@ -102,9 +103,13 @@ class SyntheticWorld:
         self.path = path
         self.duration, self.fps, self.fov_deg = duration, fps, fov_deg
         self.lighting = lighting
-        self.solids = Solids(self.objects)
         self.dome = np.array([*path(0.0)[:3, 3], radius])
         self.moving_ids = np.array([1 + k for k, thing in enumerate(self.objects) if thing.motion], np.int32)
+
+    @cached_property
+    def solids(self) -> Solids:
+        """Its things as arrays."""
+        return Solids(self.objects)
 
     @property
     def address(self) -> str:
@@ -139,7 +144,7 @@ class SyntheticWorld:
         depth, object_id = cast(self.shots(c2w, [time_s], self._matrix(size, intrinsics), 1), size)
         return depth[0], object_id[0]
 
-    def shots(self, c2w: Poses, times_s: Sequence[float], intrinsics: Intrinsics, samples: int) -> Shots:
+    def shots(self, c2w: Poses, times_s: Times, intrinsics: Intrinsics, samples: int) -> Shots:
         """What the tracer reads for N cameras (N, 4, 4), moments and pinhole matrices (N, 3, 3), or one for all."""
         count = len(times_s)
         still, moving = self.solids.still, self.solids.moving(times_s)
@@ -148,7 +153,7 @@ class SyntheticWorld:
         light = self.lighting.tables(samples, self.dome, self.seed)
         return Shots(
             tables=join([still, moving]),
-            light=Light(*(np.repeat(field, count, axis=0) for field in light)),
+            light=Light._make(np.repeat(field, count, axis=0) for field in light),
             walk=np.stack([np.zeros_like(first), np.full_like(first, len(still.skip)), first, first + each], axis=1),
             c2w=np.array(np.broadcast_to(c2w, (count, 4, 4)), np.float64),
             intrinsics=np.array(np.broadcast_to(intrinsics, (count, 3, 3)), np.float64),
