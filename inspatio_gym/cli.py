@@ -4,6 +4,7 @@
     render       videos, a path -> new views    inspatio_gym.render.config.RenderConfig
     train        scenes -> a policy             inspatio_gym.agents.config.TrainConfig
     evaluate     a policy -> a table            EvaluateConfig
+    train-depth  worlds -> a depth network      inspatio_gym.training.depth.TrainDepthConfig
     collect      a policy -> datasets           inspatio_gym.collect.config.CollectConfig
     demo         all of it in a few minutes     DemoConfig
     bench        how fast this machine steps    inspatio_gym.bench.BenchConfig
@@ -84,6 +85,7 @@ COMMANDS = {
     "render": ("inspatio_gym.render.config:RenderConfig", "inspatio_gym.render.command:render"),
     "train": ("inspatio_gym.agents.config:TrainConfig", "inspatio_gym.agents.train:train"),
     "evaluate": ("inspatio_gym.agents.config:EvaluateConfig", "inspatio_gym.agents.evaluate:evaluate"),
+    "train-depth": ("inspatio_gym.training.depth:TrainDepthConfig", "inspatio_gym.training.depth:train_depth"),
     "collect": ("inspatio_gym.collect.config:CollectConfig", "inspatio_gym.collect.command:collect"),
     "demo": ("inspatio_gym.agents.config:DemoConfig", "inspatio_gym.agents.demo:demo"),
     "bench": ("inspatio_gym.bench:BenchConfig", "inspatio_gym.bench:bench"),

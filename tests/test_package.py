@@ -27,6 +27,7 @@ FLOORS = {
     "inspatio_gym.warp": 3,
     "inspatio_gym.layers": 3,
     "inspatio_gym.star": 3,
+    "inspatio_gym.training": 3,
     "inspatio_gym.envs": 4,
     "inspatio_gym.agents": 5,
     "inspatio_gym.bench": 5,

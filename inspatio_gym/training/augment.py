@@ -164,7 +164,9 @@ def _cut_out(rgb: Tensor, draw: torch.Generator) -> Tensor:
     y, x = (torch.arange(n, device=rgb.device) / n for n in (height, width))
     for _ in range(2):
         middle, half = _uniform(0, 1, (count, 2), rgb, draw), _uniform(0.02, 0.14, (count, 2), rgb, draw)
-        inside = ((y - middle[:, :1]).abs() < half[:, :1])[:, :, None] & ((x - middle[:, 1:]).abs() < half[:, 1:])[:, None]
+        inside = ((y - middle[:, :1]).abs() < half[:, :1])[:, :, None] & ((x - middle[:, 1:]).abs() < half[:, 1:])[
+            :, None
+        ]
         inside = inside & _some((count, 1, 1), 0.18, rgb, draw)
         colour = _uniform(0, 1, (count, 1, 3, 1, 1), rgb, draw)
         patch = colour + 0.1 * torch.randn(rgb.shape, device=rgb.device, generator=draw)

@@ -75,7 +75,7 @@ class InverseDepth:
         """From a safetensors file, of any float type. Raises FileNotFoundError, and WeightsError for a file that is cut
         off or another network's."""
         network = DepthNet()
-        load_strictly(network, _wide(read_weights(file)), file)
+        load_strictly(network, read_depth_weights(file), file)
         return cls(network.to(memory_format=torch.channels_last))
 
     def __call__(self, frame: Rgb, size: Size) -> NDArray[np.float32]:
@@ -93,14 +93,13 @@ def shown_size(size: Size) -> Size:
     return height, width
 
 
-def _wide(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
+def read_depth_weights(file: str | Path) -> dict[str, Tensor]:
+    """The tensors in a file of weights, floats in 32 bits. Raises what `read_weights` does."""
+    return {name: value.float() if value.is_floating_point() else value for name, value in read_weights(file).items()}
 
 
 def _conv(a: int, b: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(a, b, 3, stride, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True)
-    )
+    return nn.Sequential(nn.Conv2d(a, b, 3, stride, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True))
 
 
 class _Residual(nn.Module):
