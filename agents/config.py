@@ -54,7 +54,8 @@ class WorldConfig:
     video: tuple[Path, ...] = ()
     """Video files; each becomes a scene on first use, and every episode draws one of them."""
     scene: tuple[str, ...] = ()
-    """Bundled scenes ("room", "street") or scene folders instead of videos; "room" if neither is given."""
+    """Bundled scenes ("room", "street"), synthetic ones ("synthetic:table?seed=3") or scene folders instead of videos; "room"
+    if neither is given."""
     model: str = "auto"
     """World model: "auto" takes the best one whose weights and device are there; "warp" needs no weights."""
     task: str = "explore"

@@ -39,7 +39,7 @@ class EnvConfig:
     video: str | Path | Sequence[str | Path] | None = None
     """A video file, or several of which every episode draws one; anchored on first use, then read from the cache."""
     scene: str | Path | Scene | Sequence[str | Path | Scene] | None = None
-    """A bundled scene ("room", "street"), a scene folder, a Scene, or several of these."""
+    """A bundled scene ("room", "street"), a synthetic one ("synthetic:table?seed=3"), a scene folder, a Scene, or several."""
     model: str | WorldModel = "auto"
     """The world model: a name out of `inspatio_gym.world.MODELS`, a loaded one (any `WorldModel`), or "auto", the best one
     whose weights are present and whose device exists."""

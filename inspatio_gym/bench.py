@@ -40,7 +40,7 @@ class BenchConfig:
     """
 
     scene: str = "room"
-    """A bundled scene or a scene folder."""
+    """A bundled scene, a synthetic one ("synthetic:street?seed=3") or a scene folder."""
     size: Size = (96, 160)
     """Height and width of the observations."""
     seconds: float = 1.0

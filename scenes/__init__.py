@@ -1,7 +1,7 @@
 """Scenes: a video anchored in space, with depth and cameras, stored once and read lazily.
 
 scene = anchor("clip.mp4")        # any video; the second call finds it in the cache
-scene = load_scene("room")        # bundled, or a folder
+scene = load_scene("room")        # bundled, "synthetic:street?seed=3", or a folder
 view = scene.view((96, 160))      # at the size somebody looks at
 """
 

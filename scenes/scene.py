@@ -193,7 +193,7 @@ class Scene:
 def load_scene(name_or_path: "str | Path | Scene", *, progress: bool = False) -> Scene:
     """A bundled scene by name, a synthetic one by what it is made of, a scene folder by path; a Scene as it is.
 
-    "synthetic:street?seed=3" is rendered once, which takes a minute or so, and found in the cache of scenes afterwards.
+    "synthetic:street?seed=3" is rendered once, which takes half a minute or so, and found in the cache of scenes afterwards.
     progress: show a bar meanwhile, if stderr is a terminal. Raises SceneError for what is no scene.
     """
     if isinstance(name_or_path, Scene):

@@ -34,7 +34,7 @@ class RenderConfig:
     video: tuple[Path, ...] = ()
     """Video files, and folders of them."""
     scene: tuple[str, ...] = ()
-    """Bundled scenes (room, street) or folders of scenes made by `inspatio-gym anchor`."""
+    """Bundled scenes (room, street), synthetic ones (synthetic:table?seed=3) or folders made by `inspatio-gym anchor`."""
     output: Path = Path("renders")
     """Folder to write into."""
     trajectory: str = "orbit"

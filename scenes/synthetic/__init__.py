@@ -20,7 +20,7 @@ from inspatio_gym.scenes.synthetic.export import (
     table,
     write_scene,
     write_video,
-)  # fmt: skip
+)
 from inspatio_gym.scenes.synthetic.world import SyntheticWorld, View
 
 __all__ = [

@@ -38,7 +38,7 @@ _CLEAR = 0.25  # of the median depth on the path: nothing may be nearer to a cam
 class Renderer:
     """Renders batches on a device: "cpu" gives numpy arrays, "cuda" (or "cuda:1") torch tensors that stay there.
 
-    Raises MissingExtra if a GPU is asked for and torch or numba-cuda is not installed.
+    Raises MissingExtra if a GPU is asked for and torch or numba-cuda is not installed, ValueError if there is none.
     """
 
     def __init__(self, device: str = "cpu"):
@@ -46,7 +46,13 @@ class Renderer:
         self._trace = trace
         if device != "cpu":
             with extra("synth"):
+                import torch
+
                 from inspatio_gym.scenes.synthetic import cuda
+            if not torch.cuda.is_available():
+                raise ValueError(
+                    f"expected a GPU that torch sees for the device {device!r}, got none: pass device='cpu'"
+                )
             self._trace = lambda shots, size, samples: cuda.trace(shots, size, samples, device)  # type: ignore[assignment,return-value]
 
     def render(

@@ -4,9 +4,9 @@
     obstacles  the same three shapes, which stay where they are
     bake       -> poses (K, B, 7): place and quaternion (w, x, y, z) of B bodies, K moments a second apart by 1 / RATE
 
-What touches what is for `contacts` to say. Impulses push
-contacting points apart, with restitution and Coulomb friction, one contact after the other, a few times round; a share of
-the depth is taken back every step. What has hardly moved for a quarter of a second stands still until it is hit.
+What touches what is for `contacts` to say. Impulses push contacting points apart, with restitution and Coulomb friction,
+one contact after the other, a few times round; a share of the depth is taken back every step. What has hardly moved for a
+quarter of a second stands still until it is hit.
 
 Steps are fixed and all arithmetic is additions, products, quotients and roots of doubles in one order, which IEEE 754
 rounds the same way everywhere: the same start gives the same table on any machine, which an engine with a version of its
@@ -36,7 +36,7 @@ from inspatio_gym.scenes.synthetic.contacts import (
     rotate,
     row,
     touch,
-)  # fmt: skip
+)
 from inspatio_gym.scenes.synthetic.shapes import CYLINDER, ELLIPSOID, world
 from inspatio_gym.scenes.synthetic.solids import rigid
 from inspatio_gym.types import Pose

@@ -5,9 +5,6 @@ linear RGB reflectance. Each is filtered analytically: (fu, fv) is the width of 
 averaged over it (box filter) and octaves of noise that are finer than it fade to their mean, so that a far wall is
 smooth rather than glittering and two views of it agree. Nothing is stored; all randomness is a hash of integer cells.
 
-The tracer compiles these functions into itself, and its compiled copy on disk notices changes of its own file alone:
-whoever edits this one deletes `__pycache__`.
-
 A material is a row of `MATERIAL_WIDTH` numbers: pattern, three linear colours, two lengths in metres, seed, glow.
 """
 

@@ -10,6 +10,7 @@
 A ray is o + t d with d = R ((x - cx) / fx, (y - cy) / fy, 1), not normalised, so that t is the z-depth itself. Lines
 are shared out over threads and each is computed by itself, so the pictures do not depend on the number of threads. The
 functions of one pixel, `seen` and `colour`, know nothing of who calls them: `cuda.py` compiles the same ones for a GPU.
+Compiled copies on disk notice changes of their own file alone: whoever edits what these call deletes `__pycache__`.
 """
 
 from collections.abc import Callable
@@ -43,7 +44,7 @@ class Shots(NamedTuple):
 
 @inlined
 def camera(c2w, intrinsics, walk):
-    """A shot's numbers by themselves: the arrays they come from stay out of the loops, which makes those twice as fast."""
+    """A shot's numbers by themselves, so that the arrays they come from stay out of the loops over pixels."""
     turn = (
         (c2w[0, 0], c2w[0, 1], c2w[0, 2]),
         (c2w[1, 0], c2w[1, 1], c2w[1, 2]),
