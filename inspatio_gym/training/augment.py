@@ -39,7 +39,7 @@ class Clips(NamedTuple):
 
 def crop(clips: Clips, size: Size, draw: torch.Generator) -> Clips:
     """Windows of all frames of a clip, the same for each, sampled at `size` (h, w). Intrinsics follow."""
-    count, frames, _, height, width = clips.rgb.shape
+    count, _frames, _, height, width = clips.rgb.shape
     device = clips.rgb.device
 
     def uniform(low: float, high: float) -> Tensor:

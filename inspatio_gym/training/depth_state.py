@@ -1,8 +1,8 @@
 """Where a training of the depth network stands: in one safetensors file, which a resumed training goes on from.
 
-    network.*, averaged.*     both sets of weights
-    first.*, second.*         what AdamW remembers of each parameter's gradient
-    metadata                  {"step": ..., "seconds": ...}
+network.*, averaged.*     both sets of weights
+first.*, second.*         what AdamW remembers of each parameter's gradient
+metadata                  {"step": ..., "seconds": ...}
 """
 
 import json
@@ -61,7 +61,9 @@ class State:
         self.step, self.seconds = json.loads(about["step"]), json.loads(about["seconds"])
         for name, module in (("network", self.network), ("averaged", self.averaged)):
             found = _below(tensors, name)
-            load_strictly(module, {key: found[key].to(value.device) for key, value in module.state_dict().items()}, file)
+            load_strictly(
+                module, {key: found[key].to(value.device) for key, value in module.state_dict().items()}, file
+            )
         # Loading takes the file's tensors for the parameters, so the optimizer has to be told of them.
         self.optimizer.param_groups[0]["params"] = list(self.network.parameters())
         for name, parameter in self.network.named_parameters():

@@ -16,6 +16,7 @@ Ranftl et al., "Towards Robust Monocular Depth Estimation" (TPAMI 2022), for inv
 """
 
 import functools
+import itertools
 from pathlib import Path
 
 import cv2
@@ -41,11 +42,10 @@ class DepthNet(nn.Module):
         super().__init__()
         self.stem = _conv(3, WIDTHS[0], stride=2)
         self.down = nn.ModuleList(
-            nn.Sequential(_conv(a, b, stride=2), _Residual(b), _Residual(b))
-            for a, b in zip(WIDTHS, WIDTHS[1:], strict=False)
+            nn.Sequential(_conv(a, b, stride=2), _Residual(b), _Residual(b)) for a, b in itertools.pairwise(WIDTHS)
         )
         self.whole = nn.Conv2d(WIDTHS[-1], WIDTHS[-1], 1)
-        self.lateral = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(WIDTHS, WIDTHS[1:], strict=False))
+        self.lateral = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in itertools.pairwise(WIDTHS))
         self.up = nn.ModuleList(_Residual(a) for a in WIDTHS[:-1])
         self.detail = _conv(WIDTHS[0] + 3, 16)
         self.head = nn.Conv2d(16, 1, 3, padding=1)
