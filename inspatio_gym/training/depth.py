@@ -83,7 +83,7 @@ def train_depth(config: TrainDepthConfig) -> None:
     held_out = views(config.source)
     before, began, saved, bad = state.seconds, time.monotonic(), time.monotonic(), 0
     shown = batches(config.source, config.device, state.step)
-    with tqdm(total=config.steps, initial=state.step, desc="depth", unit=" steps", mininterval=5) as bar:
+    with tqdm(total=config.steps, initial=state.step, desc="depth", unit=" steps", mininterval=5, disable=None) as bar:
         while (done := _done(config, state)) < 1:
             warm = min(1.0, (state.step + 1) / WARM_UP)
             state.optimizer.param_groups[0]["lr"] = config.learning_rate * warm * (1 + math.cos(math.pi * done)) / 2

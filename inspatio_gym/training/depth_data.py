@@ -17,7 +17,7 @@ from inspatio_gym.training.augment import Clips, crop, disguise
 from inspatio_gym.types import Size
 
 CLIP = 2  # consecutive frames: what flicker takes
-FRAMES = 16  # of a world, in 8 clips
+FRAMES = 32  # of a world, in 16 clips
 RENDERED = (192, 320)
 SHOWN: tuple[Size, ...] = ((192, 320), (192, 320), (224, 256), (288, 192))
 """Shapes of batches, in turn: wide, wide, nearly square, upright; sides are multiples of 32."""
@@ -28,10 +28,10 @@ class Source:
     """Where clips come from."""
 
     batch: int = 64
-    """Frames of a step, a multiple of 16."""
+    """Frames of a step, a multiple of 32."""
     repeats: int = 4
     """How often a rendered frame is learnt from, on average."""
-    pool: int = 4096
+    pool: int = 8192
     """Frames kept to draw from; 0.4 MB each."""
     names: tuple[str, ...] = ()
     """Worlds; empty is all."""
