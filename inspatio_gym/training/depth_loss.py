@@ -24,6 +24,8 @@ SCALES = 4
 FARTHEST = 30.0  # medians of depth: beyond, one distance is as good as another to `log`
 SAME_SURFACE = 0.03  # of the depth: a point found so near the expected one is the same
 
+ROUNDING = 1e-4  # of half the picture's side
+
 
 class Losses(NamedTuple):
     """Each a scalar."""
@@ -97,5 +99,7 @@ def correspondence(here: Tensor, there: Tensor, motion: Tensor, intrinsics: Tens
     sides = here.new_tensor([width - 1, height - 1])[:, None]
     grid = (2 * seen[:, :2] / far[:, None] / sides - 1).transpose(1, 2).unflatten(1, (height, width))
     found = functional.grid_sample(there[:, None], grid, mode="nearest", align_corners=True)[:, 0]
-    same = ((found / far.view_as(found)).clamp(min=1e-6).log().abs() < SAME_SURFACE) & (grid.abs() <= 1).all(-1)
+    same = ((found / far.view_as(found)).clamp(min=1e-6).log().abs() < SAME_SURFACE) & (grid.abs() <= 1 + ROUNDING).all(
+        -1
+    )
     return grid, same

@@ -131,7 +131,9 @@ def _turned(nearness: Map, pan: Pan, source: int, target: int, size: Size) -> tu
     matrix = homography(pan, source, target, size)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     turned = cv2.warpPerspective(nearness, matrix, size[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    inside = cv2.warpPerspective(np.ones(size, np.uint8), matrix, size[::-1], flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+    inside = cv2.warpPerspective(
+        np.ones(size, np.uint8), matrix, size[::-1], flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    )
     return np.asarray(turned, np.float32), inside.astype(bool)
 
 
