@@ -168,12 +168,13 @@ def test_losses_that_are_not_finite_end_the_training_and_change_no_weight(
     state = depth._state(tiny)
     before = state.network.head.weight.clone()
     clips = next(depth_data.batches(tiny.source, "cpu"))
-    values, _ = depth._step(state, clips._replace(depth=clips.depth * float("nan")))
+    values, _ = depth._step(state, clips._replace(rgb=clips.rgb * float("nan")))
     assert not np.isfinite(values["total"])
     assert torch.equal(state.network.head.weight, before)
+    assert all(torch.isfinite(value).all() for value in state.network.state_dict().values())
     monkeypatch.setattr(depth, "MAX_BAD", 1)
     monkeypatch.setattr(
-        depth, "batches", lambda *_: (clips._replace(depth=clips.depth * float("nan")) for _ in range(9))
+        depth, "batches", lambda *_: (clips._replace(rgb=clips.rgb * float("nan")) for _ in range(9))
     )
     with pytest.raises(FloatingPointError, match="lower --learning-rate"):
         depth.train_depth(tiny)

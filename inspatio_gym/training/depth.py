@@ -127,6 +127,8 @@ def _step(state: State, clips: Clips) -> tuple[dict[str, float], torch.Tensor]:
     if math.isfinite(values["gradient_norm"]):
         state.optimizer.step()
         state.average()
+    else:
+        state.forget_statistics()
     state.step += 1
     return values, predicted.detach()
 

@@ -37,6 +37,12 @@ class State:
             else:
                 mine.copy_(new)
 
+    @torch.no_grad()
+    def forget_statistics(self) -> None:
+        """Take the averaged network's running means and variances: those of a batch that is not finite would stay."""
+        for mine, kept in zip(self.network.buffers(), self.averaged.buffers(), strict=True):
+            mine.copy_(kept)
+
     def save(self, folder: Path) -> None:
         """Write state.safetensors, and depth.safetensors: the averaged weights at 16 bits."""
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
