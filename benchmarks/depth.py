@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from inspatio_gym.checkpoints import locate
 from inspatio_gym.geometry.poses import compose, rotation_ypr
-from inspatio_gym.scenes import Scene, anchor
+from inspatio_gym.scenes import Scene, anchor, load_scene
 from inspatio_gym.scenes.estimate.depth_net import InverseDepth
 from inspatio_gym.scenes.estimate.panning import at_rest
 from inspatio_gym.scenes.estimate.prior import assumed_depth
@@ -50,6 +50,10 @@ class Config:
 
     weights: tuple[Path, ...] = ()
     """Files of weights, each a column; none is those that come with the package."""
+    worlds: tuple[str, ...] = tuple(WORLDS)
+    """Kinds of synthetic worlds."""
+    styles: tuple[str, ...] = STYLES
+    """Their styles."""
     seeds: tuple[int, ...] = (910, 911, 912, 913)
     """Of worlds of each kind and style."""
     moments: int = 3
@@ -57,7 +61,7 @@ class Config:
     size: Size = (240, 416)
     """Height and width of the frames."""
     moving: tuple[Path, ...] = ()
-    """Videos whose camera moves: against what structure from motion measures."""
+    """Videos whose camera moves, or scenes of them: against what structure from motion measures."""
     still: tuple[Path, ...] = ()
     """Videos of a camera at rest: pictures alone."""
     max_frames: int = 120
@@ -169,17 +173,17 @@ def main(config: Config) -> None:
     )
     print("| worlds | style | " + " | ".join(f"{label}: abs_rel | delta | flicker" for label in looks) + " |")
     print("|---|---|" + "---|---|---|" * len(looks))
-    kinds = [(name, style) for style in STYLES for name in WORLDS]
+    kinds = [(name, style) for style in config.styles for name in config.worlds]
     for name, style in tqdm(kinds, desc="worlds", disable=None, file=sys.stderr):
         found = synthetic(looks, name, style, config)
         cells = [f"{one.abs_rel:.3f} | {one.delta:.3f} | {waver:.2f}" for one, waver in found.values()]
         print(f"| {name} | {style} | {' | '.join(cells)} |", flush=True)
     for video in config.moving:
-        scene = anchor(video, max_frames=config.max_frames, caption="none", progress=True)
+        scene = load_scene(video) if video.is_dir() else anchor(video, max_frames=config.max_frames, caption="none")
         if scene.geometry.method != "structure-from-motion":
             raise ValueError(f"expected a camera that moves in {video}, got {scene.geometry.method}: name it --still")
         cells = [f"{one.abs_rel:.3f} | {one.delta:.3f} | " for one in measured(looks, scene).values()]
-        print(f"| {video.name} | structure from motion | {' | '.join(cells)} |", flush=True)
+        print(f"| {scene.name} | structure from motion | {' | '.join(cells)} |", flush=True)
     print(
         "| milliseconds a frame | | "
         + " | ".join(f"{milliseconds(look, config.size):.0f} | | " for look in looks.values())
