@@ -71,6 +71,8 @@ def way_out(checkpoint: Checkpoint) -> str:
 def places(checkpoint: Checkpoint) -> Iterator[Path]:
     """The folders that a checkpoint may be in, best first; they need not exist."""
     yield own_folder(checkpoint)
+    if checkpoint.bundled:
+        yield Path(__file__).parent
     for folder in checkpoint.released:
         yield checkpoint_folder() / folder
     if cached := _cached(checkpoint):

@@ -25,6 +25,7 @@ class Checkpoint:
     file: of a checkpoint that is a single weight file, patterns of it, best first. needs: of one that is a folder, patterns
     of the files without which it is not there. fetch: patterns of what is downloaded and verified.
     released: folders below the checkpoints' folder in which the released projects keep the same files.
+    bundled: it comes with the package.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Checkpoint:
     file: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     released: tuple[str, ...] = ()
+    bundled: bool = False
     source: str = ""
     known: Mapping[str, Known] = field(default_factory=dict)
 
@@ -163,6 +165,16 @@ _ALL = [
         "depth-anything/DA3METRIC-LARGE",
     ),
     *_metric_depth(),
+    Checkpoint(
+        name="depth-small",
+        purpose="near and far in one picture, up to scale: for cameras that keep their place",
+        licence="Apache-2.0",
+        repository=None,
+        gigabytes=0.0092,
+        file=("depth-small.safetensors",),
+        bundled=True,
+        source="it comes with the package: install that again",
+    ),
 ]
 
 CHECKPOINTS: dict[str, Checkpoint] = {checkpoint.name: checkpoint for checkpoint in _ALL}

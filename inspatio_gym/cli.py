@@ -6,6 +6,7 @@
     evaluate     a policy -> a table            EvaluateConfig
     zoo          policies that came along       inspatio_gym.agents.zoo:ZooConfig
     evaluate-world  a world model -> a report   inspatio_gym.evaluation.command.EvaluateWorldConfig
+    train-depth  worlds -> a depth network      inspatio_gym.training.depth.TrainDepthConfig
     collect      a policy -> datasets           inspatio_gym.collect.config.CollectConfig
     demo         all of it in a few minutes     DemoConfig
     bench        how fast this machine steps    inspatio_gym.bench.BenchConfig
@@ -91,6 +92,7 @@ COMMANDS = {
         "inspatio_gym.evaluation.command:EvaluateWorldConfig",
         "inspatio_gym.evaluation.command:evaluate_world",
     ),
+    "train-depth": ("inspatio_gym.training.depth:TrainDepthConfig", "inspatio_gym.training.depth:train_depth"),
     "collect": ("inspatio_gym.collect.config:CollectConfig", "inspatio_gym.collect.command:collect"),
     "demo": ("inspatio_gym.agents.config:DemoConfig", "inspatio_gym.agents.demo:demo"),
     "bench": ("inspatio_gym.bench:BenchConfig", "inspatio_gym.bench:bench"),
