@@ -174,6 +174,11 @@ _ALL = [
         file=("depth-small.safetensors",),
         bundled=True,
         source="it comes with the package: install that again",
+        known={
+            "depth-small.safetensors": Known(
+                9_198_450, "f449a1f2e4f6c972aba93b276b1ad0b46a51deb9d9ede2e4857b39693e1c39dc"
+            )
+        },
     ),
 ]
 

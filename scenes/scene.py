@@ -39,7 +39,8 @@ class SceneGeometry:
 
     method: str
     """"structure-from-motion", "rotation-and-prior", "static-prior" or "synthetic-truth"; with a network's depth instead,
-    "structure-from-motion-and-depth-anything-v2", "rotation-and-..." or "static-and-depth-anything-v2"; "depth-anything-3"."""
+    "structure-from-motion-and-depth-anything-v2", "rotation-and-..." or "static-and-depth-anything-v2",
+    "rotation-and-depth-small" or "static-and-depth-small"; "depth-anything-3"."""
     confidence: float
     """0 (an assumption) to 1 (the truth)."""
     reason: str

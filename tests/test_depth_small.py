@@ -1,7 +1,6 @@
 """The small depth network: its file, its place among the estimators, and how it is trained."""
 
 import json
-import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +16,13 @@ from safetensors.torch import save_file  # noqa: E402
 
 from inspatio_gym.checkpoints import locate  # noqa: E402
 from inspatio_gym.checkpoints.weights import WeightsError  # noqa: E402
+from inspatio_gym.extras import MissingExtra  # noqa: E402
 from inspatio_gym.geometry.poses import compose, rotation_ypr  # noqa: E402
-from inspatio_gym.scenes import load_scene  # noqa: E402
-from inspatio_gym.scenes.estimate import ESTIMATORS, estimate_geometry, learnt  # noqa: E402
+from inspatio_gym.scenes import anchor, load_scene, save_video  # noqa: E402
+from inspatio_gym.scenes.estimate import estimate_geometry, learnt  # noqa: E402
 from inspatio_gym.scenes.estimate.depth_net import DepthNet, InverseDepth, shown_size  # noqa: E402
-from inspatio_gym.scenes.estimate.panning import Pan, at_rest  # noqa: E402
-from inspatio_gym.scenes.synthetic import from_scene  # noqa: E402
+from inspatio_gym.scenes.estimate.panning import Pan  # noqa: E402
+from inspatio_gym.scenes.synthetic import from_scene, make_world  # noqa: E402
 from inspatio_gym.training import depth, depth_data  # noqa: E402
 from inspatio_gym.training.depth_score import score  # noqa: E402
 
@@ -54,12 +54,15 @@ def test_the_same_frame_has_the_same_depth_bit_for_bit(network: InverseDepth):
     assert (first == network(frame, (60, 104))).all()
 
 
-def test_it_tells_near_from_far_in_the_bundled_scenes_better_than_the_prior(network: InverseDepth):
-    for name in ("room", "street"):
-        scene = load_scene(name)
-        (assumed, _), *_ = learnt.assume(clip_of([scene.rgb(0)] * 3), None, "").depth_maps
-        found = score(network(scene.rgb(0), scene.size), scene.depth(0))
-        assert found.abs_rel < score(1 / assumed, scene.depth(0)).abs_rel
+def test_it_tells_near_from_far_on_a_table_better_than_the_prior(network: InverseDepth):
+    better = []
+    for seed in (910, 911, 912):
+        world = make_world("table", seed)
+        view = world.render(world.path(0.0), 0.0, (120, 208), samples=1)
+        (assumed, _), *_ = learnt.assume(clip_of([view.rgb] * 3), None, "").depth_maps
+        found = score(network(view.rgb, (120, 208)), view.depth)
+        better.append(score(1 / assumed, view.depth).abs_rel - found.abs_rel)
+    assert np.mean(better) > 0.05
 
 
 def test_shown_sizes_are_multiples_of_32_with_the_frame_s_shape():
@@ -82,11 +85,10 @@ def test_a_camera_at_rest_is_looked_at_by_the_network_and_does_not_flicker():
     still = load_scene("room").rgb(0)
     rng = np.random.default_rng(0)
     frames = [np.clip(still + rng.normal(0, 3, still.shape), 0, 255).astype(np.uint8) for _ in range(6)]
-    estimate = estimate_geometry(clip_of(frames), progress=silent)
+    estimate = learnt.estimate(clip_of(frames), progress=silent)
     assert estimate.geometry.method == "static-and-depth-small"
     assert estimate.geometry.licence == "Apache-2.0"
     assert 0.2 < estimate.geometry.confidence < 0.5
-    assert "a small network" in estimate.geometry.reason
     maps = [found for found, moving in estimate.depth_maps if not moving.any()]
     assert len(maps) > 3
     assert all((found == maps[0]).all() for found in maps)
@@ -95,16 +97,13 @@ def test_a_camera_at_rest_is_looked_at_by_the_network_and_does_not_flicker():
     assert maps[0].max() <= learnt.FARTHEST
 
 
-def test_without_torch_it_is_the_prior_and_the_extra_is_named(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-):
+def test_without_torch_the_extra_is_named_and_what_is_not_asked_for_still_works(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delitem(sys.modules, "inspatio_gym.scenes.estimate.depth_net")
     monkeypatch.setitem(sys.modules, "torch", None)
-    with caplog.at_level(logging.WARNING):
-        found = learnt.learnt(clip_of([load_scene("room").rgb(0)] * 3), at_rest(3, (240, 416)), "it stands still")
-    assert found.geometry.method == "static-prior"
-    assert "inspatio-gym[depth]" in caplog.text
-    assert "inspatio-gym[depth]" in found.geometry.reason
+    clip = clip_of([load_scene("room").rgb(0)] * 3)
+    with pytest.raises(MissingExtra, match=r"inspatio-gym\[depth\]"):
+        learnt.estimate(clip, progress=silent)
+    assert estimate_geometry(clip, progress=silent).geometry.method == "static-prior"
 
 
 def test_a_turning_camera_sees_a_point_at_one_distance_from_every_frame():
@@ -128,8 +127,12 @@ def test_a_turning_camera_sees_a_point_at_one_distance_from_every_frame():
         assert np.median(np.abs(found / (unit * shot.depth) - 1)) < 0.03
 
 
-def test_it_is_an_estimator_by_name():
-    assert "depth-small" in ESTIMATORS
+def test_anchoring_with_it_by_name_says_so_in_the_scene_s_record(tmp_path: Path):
+    video = save_video(tmp_path / "still.mp4", [load_scene("room").rgb(0)] * 6, 24)
+    scene = anchor(video, estimator="depth-small", caption="none", cache=tmp_path / "cache")
+    record = json.loads((scene.path / "scene.json").read_text())
+    assert record["geometry"]["method"] == "static-and-depth-small"
+    assert record["geometry"]["licence"] == "Apache-2.0"
 
 
 @pytest.fixture
@@ -173,8 +176,6 @@ def test_losses_that_are_not_finite_end_the_training_and_change_no_weight(
     assert torch.equal(state.network.head.weight, before)
     assert all(torch.isfinite(value).all() for value in state.network.state_dict().values())
     monkeypatch.setattr(depth, "MAX_BAD", 1)
-    monkeypatch.setattr(
-        depth, "batches", lambda *_: (clips._replace(rgb=clips.rgb * float("nan")) for _ in range(9))
-    )
+    monkeypatch.setattr(depth, "batches", lambda *_: (clips._replace(rgb=clips.rgb * float("nan")) for _ in range(9)))
     with pytest.raises(FloatingPointError, match="lower --learning-rate"):
         depth.train_depth(tiny)

@@ -4,9 +4,9 @@
     structure     cameras and points from them                              (`sfm`, on `twoview`, `points`, `adjust`)
     depth         of every pixel, given the cameras                         (`dense`, on `flow`, `stereo`, `completion`)
     or, where the camera does not change its place or nothing can be followed
-    network       a small one that comes with the package                   (`learnt`, on `depth_net`, `panning`)
-    or, without torch
     prior         a stated assumption, turned as the camera turns           (`prior`, `panning`)
+    or, for those who ask for it
+    network       a small one that comes with the package, up to scale      (`learnt`, on `depth_net`, `panning`)
     or, with weights
     network       metric depth of each frame, cameras as above              (`depth_anything_v2`)
     network       cameras and depth of many frames together                 (`depth_anything_3`, `windows`)
@@ -25,7 +25,7 @@ from inspatio_gym.scenes.decode import Clip
 from inspatio_gym.scenes.scene import SceneGeometry
 from inspatio_gym.types import Intrinsics, Mask, Poses, Size
 
-VERSION = 2
+VERSION = 1
 """Raise it with every change to what any estimator answers, so that cached scenes are made again."""
 
 ESTIMATORS = {
@@ -62,11 +62,10 @@ class Estimate:
 
 
 def estimate_geometry(clip: Clip, *, progress: Callable[[str, float], None]) -> Estimate:
-    """Cameras and depth of a clip: measured if that can be done, else by the small network, else
-    assumed. progress: hears (stage, share done)."""
-    from inspatio_gym.scenes.estimate.learnt import learnt
+    """Cameras and depth of a clip: measured if that can be done, else assumed. progress: hears (stage, share done)."""
     from inspatio_gym.scenes.estimate.measured import measure
     from inspatio_gym.scenes.estimate.panning import find_pan
+    from inspatio_gym.scenes.estimate.prior import assume
     from inspatio_gym.scenes.estimate.sfm import NoStructure
     from inspatio_gym.scenes.estimate.tracks import follow
 
@@ -75,4 +74,4 @@ def estimate_geometry(clip: Clip, *, progress: Callable[[str, float], None]) -> 
     try:
         return measure(clip, tracks, pan, progress)
     except NoStructure as problem:
-        return learnt(clip, pan, f"{problem}, so depth cannot be measured")
+        return assume(clip, pan, f"{problem}, so depth cannot be measured")

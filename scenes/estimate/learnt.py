@@ -1,4 +1,7 @@
-"""What a small network makes of a clip whose depth cannot be measured: a camera that keeps its place.
+"""What a small network makes of a clip whose camera keeps its place: `anchor(video, estimator="depth-small")`.
+
+It does not take the prior's place by itself: `benchmarks/depth.py` has the network ahead on held-out worlds and behind on
+a real road (docs/depth.md).
 
     keys       up to 40 frames, spread over the clip          InverseDepth(frame)  ->  nearness (h, w) of each
     chain      each key's factor, so that it agrees with the key before where both look
@@ -14,7 +17,6 @@ farther than four times the median depth. So a view from the side moves near thi
 a wrong guess of the far end cannot tear the picture.
 """
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -24,8 +26,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inspatio_gym.checkpoints import CHECKPOINTS, WeightsNotFound, locate
-from inspatio_gym.extras import MissingExtra, extra
+from inspatio_gym.checkpoints import CHECKPOINTS, locate
+from inspatio_gym.extras import extra
 from inspatio_gym.geometry.poses import angle_deg
 from inspatio_gym.scenes.decode import Clip
 from inspatio_gym.scenes.estimate import Estimate
@@ -37,8 +39,6 @@ from inspatio_gym.types import Mask, Size
 if TYPE_CHECKING:
     from inspatio_gym.scenes.estimate.depth_net import InverseDepth
 
-logger = logging.getLogger(__name__)
-
 WEIGHTS = "depth-small"
 CONFIDENCE = 0.3
 RESTING_KEYS, MOST_KEYS, KEY_DEG = 9, 40, 4.0  # keys of a camera at rest, of any, and one more for so much turning
@@ -48,7 +48,7 @@ Map = NDArray[np.float32]
 
 
 def estimate(clip: Clip, *, progress: Callable[[str, float], None], weights: str = WEIGHTS) -> Estimate:
-    """The network's depth for a camera taken to keep its place, for those who ask for it by name.
+    """The network's depth for a camera taken to keep its place.
 
     Raises MissingExtra without torch, WeightsNotFound and WeightsError for weights that are not there or not whole.
     """
@@ -57,18 +57,6 @@ def estimate(clip: Clip, *, progress: Callable[[str, float], None], weights: str
     network = InverseDepth.load(locate(weights))
     pan = find_pan(follow(clip, lambda share: progress("tracking", share)))
     return look(clip, pan, "it was asked for", network)
-
-
-def learnt(clip: Clip, pan: Pan, reason: str) -> Estimate:
-    """The network's depth, or the prior where there is no torch or no weights. reason: why nothing better is."""
-    try:
-        with extra("depth"):
-            from inspatio_gym.scenes.estimate.depth_net import InverseDepth
-        network = InverseDepth.load(locate(WEIGHTS))
-    except (MissingExtra, WeightsNotFound) as missing:
-        logger.warning("depth is assumed rather than estimated by a network: %s", missing)
-        return assume(clip, pan, f"{reason}, nor estimated by a network ({missing})")
-    return look(clip, pan, f"{reason}; a small network estimates it", network)
 
 
 def look(clip: Clip, pan: Pan, reason: str, network: "InverseDepth") -> Estimate:
