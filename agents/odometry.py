@@ -93,7 +93,7 @@ def roam(
             actions = rng.integers(space.n, size=count)
         else:
             actions = rng.uniform(-PACE, PACE, (count, len(names))).astype(np.float32)
-            actions *= [{"time": 0.0, "roll": ROLL}.get(name, 1.0) for name in names]
+            actions *= np.array([{"time": 0.0, "roll": ROLL}.get(name, 1.0) for name in names], np.float32)
         observations, _, ended, _ = worlds.step(actions)
         episode = np.where(ended, episode.max() + 1 + np.arange(count), episode)
         bar.update(done + count)

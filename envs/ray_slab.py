@@ -31,10 +31,10 @@ UNSEEN = 2  # references to a buffer that only its slab has: the slab's, and tha
 
 
 class Part(NamedTuple):
-    """Rows start to stop of a batch of `count`, in the file `path`."""
+    """Rows start to stop of a batch of `whole`, in the file `path`."""
 
     path: str
-    count: int
+    whole: int
     start: int
     stop: int
 
@@ -119,7 +119,7 @@ class Bench:
             if len(self._buffers) > KEPT:
                 self._buffers.popitem(last=False)
         self._buffers.move_to_end(part.path)
-        whole = _views(self._buffers[part.path], space, part.count)
+        whole = _views(self._buffers[part.path], space, part.whole)
         return {name: array[part.start : part.stop] for name, array in whole.items()}
 
 

@@ -101,14 +101,14 @@ class Worker:
 
     def do(self, call: bytes) -> Parcel | Answer:
         """Obey the order of a pickled `Call`."""
-        order, recipe, keep, part = pickle.loads(call)
+        order, recipe, keep, part = Call(*pickle.loads(call))
         if recipe is not None:
             self._outbox = self._outbox or Outbox(recipe.mailbox)
             self._make(recipe)
         assert self._outbox is not None
         begun, before = time.perf_counter(), self.envs.quarantines
-        out = part and self._bench.arrays(self.envs.single_observation_space, part)
-        result = (None, *self.step(*order.arguments, out)[1:]) if out else self._obey(order)
+        out = self._bench.arrays(self.envs.stage.observation_space, part) if part else None
+        result = self._obey(order) if out is None else (None, *self.step(*order.arguments, out=out)[1:])
         seconds, quarantines = time.perf_counter() - begun, self.envs.quarantines - before
         kept = self._keep() if keep or quarantines else None
         return self._outbox.pack(Answer(result, kept, seconds, os.getpid(), resident(), quarantines))

@@ -95,7 +95,7 @@ class Driving:
         self._turn_limit = stage.rig.turn_deg
         self._least_coverage = min(1.0, config.min_coverage + SPARE)
         self.observation_spaces: Mapping[str, gym.Space] = {
-            "cue": gym.spaces.Box(np.float32([-1, -1, 0, 0]), np.float32([1, 1, 1, 1])),
+            "cue": gym.spaces.Box(np.array([-1, -1, 0, 0], np.float32), np.array([1, 1, 1, 1], np.float32)),
             "goal_rgb": gym.spaces.Box(0, 255, (*stage.size, 3), np.uint8),
         }
 

@@ -141,7 +141,7 @@ def _step(track: _Track, before: Any, grey: Any, parts: list[Part], fps: float) 
 def _follow(before: Any, grey: Any, points: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Where points (n, 2) are now, and which of them return to where they came from."""
     window: Any = {"winSize": (11, 11), "maxLevel": 3}
-    there, found, _ = cv2.calcOpticalFlowPyrLK(before, grey, points[:, None], None, **window)  # type: ignore[call-overload]
+    there, found, _ = cv2.calcOpticalFlowPyrLK(before, grey, points[:, None], None, **window)
     back, refound, _ = cv2.calcOpticalFlowPyrLK(grey, before, there, None, **window)
     off = np.abs(back[:, 0] - points).max(1)
     return there[:, 0], (found[:, 0] == 1) & (refound[:, 0] == 1) & (off < RETURN)
@@ -161,7 +161,7 @@ def _corners(grey: Any, centre: NDArray[np.float64], box: NDArray[np.float64]) -
     if right - left < 4 or bottom - top < 4:
         return np.zeros((0, 2), np.float32)
     found = cv2.goodFeaturesToTrack(grey[top:bottom, left:right], POINTS, 0.02, 2, blockSize=3)
-    return np.zeros((0, 2), np.float32) if found is None else found[:, 0] + np.float32((left, top))
+    return np.zeros((0, 2), np.float32) if found is None else found[:, 0] + np.array((left, top), np.float32)
 
 
 def _patch(grey: Any, centre: NDArray[np.float64], box: NDArray[np.float64]) -> NDArray[np.float32]:
