@@ -145,7 +145,7 @@ def views(source: Source) -> list[View]:
     return found
 
 
-def validate(network: DepthNet, held_out: list[View]) -> Score:
+def validate(network: torch.nn.Module, held_out: list[View]) -> Score:
     """The mean score of a network on views, without touching it."""
     copy = DepthNet()
     copy.load_state_dict(network.state_dict())
@@ -161,7 +161,7 @@ def _state(config: TrainDepthConfig) -> State:
         load_strictly(network, read_depth_weights(config.weights), config.weights)
     averaged.load_state_dict(network.state_dict())
     for one in (network, averaged):
-        one.to(config.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        one.to(config.device)
     optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     state = State(network, averaged, optimizer)
     state.load(config.run)

@@ -6,7 +6,7 @@ Rendering is dearer than learning where there is no GPU, so each rendered frame 
 cameras and draws follow from the seed and the number of the step alone; a resumed training renders its pool anew.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -45,7 +45,7 @@ class Source:
     """Of worlds, cameras and draws."""
 
 
-def batches(source: Source, device: str, first: int = 0) -> Iterator[Clips]:
+def batches(source: Source, device: str, first: int = 0) -> Generator[Clips, None, None]:
     """Endless batches on `device`, from the step `first` on: disguised clips, with the truth."""
     chosen = {name: value for name, value in (("names", source.names), ("styles", source.styles)) if value}
     rendered = stream(

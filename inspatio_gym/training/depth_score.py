@@ -27,7 +27,7 @@ class Score(NamedTuple):
     delta: float
 
 
-def fit(inverse: NDArray[np.float32], true: NDArray[np.float32]) -> tuple[float, float]:
+def fit(inverse: NDArray[np.floating], true: NDArray[np.floating]) -> tuple[float, float]:
     """Scale and shift that bring `inverse` closest to `true`, both (n,) inverse depths; a constant `inverse` gets scale 0."""
     x, y = inverse.astype(np.float64), true.astype(np.float64)
     spread = ((x - x.mean()) ** 2).mean()

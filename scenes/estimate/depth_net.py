@@ -76,7 +76,7 @@ class InverseDepth:
         off or another network's."""
         network = DepthNet()
         load_strictly(network, read_depth_weights(file), file)
-        return cls(network.to(memory_format=torch.channels_last))
+        return cls(network)
 
     def __call__(self, frame: Rgb, size: Size) -> NDArray[np.float32]:
         """Inverse depth up to scale and shift, float32 of `size` (h, w), positive, of a frame uint8 (H, W, 3)."""
