@@ -28,6 +28,7 @@ from inspatio_gym.agents.config import VALIDATION_SEEDS, EvaluateConfig, WorldCo
 from inspatio_gym.agents.episodes import Episodes, make_worlds, play
 from inspatio_gym.agents.oracle import Oracle, reach_of
 from inspatio_gym.agents.progress import Progress
+from inspatio_gym.agents.reckoning import DeadReckoning
 from inspatio_gym.agents.servo import Servo
 from inspatio_gym.agents.statistics import Interval, bootstrap
 from inspatio_gym.envs.tasks import Seeker
@@ -195,6 +196,8 @@ def scripted(envs: VectorEnv) -> list[Agent]:
         found.append(Oracle(space, names, reach_of(stage)))
     if "goal_rgb" in task.observation_spaces:
         found.append(Servo(space, names, reach_of(stage)))
+    if "cue" in task.observation_spaces:
+        found.append(DeadReckoning(space, names, reach_of(stage)))
     return found or [LookAround(space, names)]
 
 

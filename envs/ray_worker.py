@@ -108,7 +108,7 @@ class Worker:
         assert self._outbox is not None
         begun, before = time.perf_counter(), self.envs.quarantines
         out = self._bench.arrays(self.envs.stage.observation_space, part) if part else None
-        result = self._obey(order) if out is None else (None, *self.step(*order.arguments, out=out)[1:])
+        result = self._obey(order, out)
         seconds, quarantines = time.perf_counter() - begun, self.envs.quarantines - before
         kept = self._keep() if keep or quarantines else None
         return self._outbox.pack(Answer(result, kept, seconds, os.getpid(), resident(), quarantines))
@@ -153,8 +153,11 @@ class Worker:
     def generators(self) -> tuple[np.random.Generator, ...]:
         return self.envs.np_random
 
-    def _obey(self, order: Order) -> Any:
-        return getattr(self, order.verb)(*order.arguments)
+    def _obey(self, order: Order, out: Arrays | None = None) -> Any:
+        if out is None:
+            return getattr(self, order.verb)(*order.arguments)
+        chosen, going, motions, rates = order.arguments
+        return None, *self.step(chosen, going, motions, rates, out)[1:]
 
     def _make(self, recipe: Recipe) -> None:
         envs = gym.make_vec(

@@ -8,6 +8,7 @@ from gymnasium.utils.env_checker import check_env
 import inspatio_gym  # noqa: F401  registers the ids
 from inspatio_gym.agents.baselines import hold_still
 from inspatio_gym.agents.oracle import Oracle, reach_of
+from inspatio_gym.agents.reckoning import DeadReckoning
 from inspatio_gym.envs.tasks import driving
 from inspatio_gym.envs.tasks.driving import APART_DEG, SMOOTH, bearing_deg, looks_at, turned_by
 from inspatio_gym.scenes import load_scene
@@ -197,6 +198,14 @@ def test_checkers_pass(scene, time_control):
     env = make(scene, time_control=time_control).unwrapped
     check_env(env, skip_render_check=True)
     check_sb3(env, warn=False)
+
+
+def test_dead_reckoning_turns_to_the_cue_and_rests_without_one():
+    agent = DeadReckoning(gym.spaces.Box(-1, 1, (2,)), ("yaw", "pitch"), np.full(7, 15.0))
+    here = np.float32([[0, 0, 0, 1, 0, 0, 0]] * 3)
+    cue = np.float32([[10 / 90, -5 / 90, 0.2, 1], [30 / 90, 0, 0, 1], [0, 0, 0, 0]])
+    actions = agent.act({"cue": cue, "pose": here}, {})
+    assert actions == pytest.approx(np.array([[10 / 15, -5 / 15], [1, 0], [0, 0]]), abs=1e-6)
 
 
 def test_an_episode_that_holds_still_is_told_so():

@@ -141,8 +141,9 @@ def _step(track: _Track, before: Any, grey: Any, parts: list[Part], fps: float) 
 def _follow(before: Any, grey: Any, points: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Where points (n, 2) are now, and which of them return to where they came from."""
     window: Any = {"winSize": (11, 11), "maxLevel": 3}
-    there, found, _ = cv2.calcOpticalFlowPyrLK(before, grey, points[:, None], None, **window)
-    back, refound, _ = cv2.calcOpticalFlowPyrLK(grey, before, there, None, **window)
+    start: Any = points[:, None]
+    there, found, _ = cv2.calcOpticalFlowPyrLK(before, grey, start, None, **window)  # type: ignore[call-overload]
+    back, refound, _ = cv2.calcOpticalFlowPyrLK(grey, before, there, None, **window)  # type: ignore[call-overload]
     off = np.abs(back[:, 0] - points).max(1)
     return there[:, 0], (found[:, 0] == 1) & (refound[:, 0] == 1) & (off < RETURN)
 
