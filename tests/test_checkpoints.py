@@ -263,7 +263,11 @@ def test_verify_finds_nothing_wrong_with_what_is_whole(weights: Path, capsys: py
     tensors(weights / "inspatio-1.3b" / V1)
     assert main(["checkpoints", "verify"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in lines] == ["ok  inspatio-1.3b", "ok  wan2.1-diffusers"]
+    assert [line.split(":")[0] for line in lines] == [
+        "ok  inspatio-1.3b",
+        "ok  wan2.1-diffusers",
+        "ok  depth-small",
+    ]
 
 
 def garble(folder: Path) -> None:
