@@ -107,7 +107,7 @@ class Driving:
         self._errors: list[float] = []
         self._jerks: list[float] = []
         self._acquired, self._acquisitions = False, 0
-        self._see(moment)
+        self._turn_to(moment.c2w)
         self._name()
 
     def step(self, moment: Moment) -> tuple[float, bool]:
@@ -115,7 +115,7 @@ class Driving:
         self._way = int(np.sign(moved)) or self._way
         self._frame = moment.frame
         self._age += abs(moved)
-        self._see(moment)
+        self._turn_to(moment.c2w)
         step_s = self._stage.frames / self._scene.fps
         velocity = (self._heading - before) / step_s
         jolt = velocity - self._velocity
@@ -191,13 +191,11 @@ class Driving:
 
     # --- where the agent looks, and where the target is ------------------------------------------------------------------
 
-    def _see(self, moment: Moment) -> None:
-        self._turn_to(moment.c2w)
-
     def _turn_to(self, c2w: NDArray[np.float64]) -> None:
         self._c2w = c2w
-        offset = invert(self._scene.c2w[self._frame]) @ c2w
-        self._heading = ypr_deg(offset[:3, :3])[:2]  # yaw and pitch from the recorded camera's axis, degrees
+        turned = (invert(self._scene.c2w[self._frame]) @ c2w)[:3, :3]
+        self._heading = ypr_deg(turned)[:2]  # yaw and pitch from the recorded camera's axis, degrees
+        self._axis = turned[:, 2]
 
     def _bearing(self, frame: int) -> NDArray[np.float64]:
         """Yaw and pitch (2,) of the target from the recorded camera of a frame, in degrees."""
@@ -205,9 +203,11 @@ class Driving:
 
     def _error(self) -> float:
         """Degrees between the view axis and the target."""
-        axis = (invert(self._scene.c2w[self._frame]) @ self._c2w)[:3, 2]
-        towards = self._looks[self._look].target.direction(self._scene, self._frame)
-        return float(np.degrees(np.arctan2(np.linalg.norm(np.cross(axis, towards)), axis @ towards)))
+        return self._apart_deg(self._looks[self._look])
+
+    def _apart_deg(self, look: Look) -> float:
+        towards = look.target.direction(self._scene, self._frame)
+        return float(np.degrees(np.arctan2(np.linalg.norm(np.cross(self._axis, towards)), self._axis @ towards)))
 
     # --- naming targets ----------------------------------------------------------------------------------------------------
 
@@ -225,14 +225,11 @@ class Driving:
     def _name(self) -> None:
         """Name another target; none if there is none to be seen far enough from here."""
         frame, least = self._frame, LEAST_S * self._scene.fps
-        axis = (invert(self._scene.c2w[frame]) @ self._c2w)[:3, 2]
         fit = []
         for k, look in enumerate(self._looks):
             left = look.last - frame if self._way > 0 else frame - look.first
-            if look.first <= frame <= look.last and left >= least:
-                apart = np.degrees(np.arccos(np.clip(axis @ look.target.direction(self._scene, frame), -1, 1)))
-                if apart >= APART_DEG:
-                    fit.append(k)
+            if look.first <= frame <= look.last and left >= least and self._apart_deg(look) >= APART_DEG:
+                fit.append(k)
         draw = np.random.default_rng([self._key, self._named])
         self._look = next((k for k in draw.permutation(fit).tolist() if self._within_corridor(self._looks[k])), -1)
         named = self._look >= 0
