@@ -30,6 +30,8 @@ from inspatio_gym.evaluation.report import number, table
 from inspatio_gym.evaluation.subject import Subject
 from inspatio_gym.evaluation.takes import offsets
 from inspatio_gym.scenes import Scene, anchor
+from inspatio_gym.scenes.synthetic import STYLES
+from inspatio_gym.scenes.synthetic.address import parse
 from inspatio_gym.types import Size
 from inspatio_gym.warp import WarpModel
 
@@ -113,8 +115,8 @@ def depth_scale(true: Scene, found: Scene) -> float:
     return float(np.median(np.concatenate(ratios)))
 
 
-def page(measured: list[dict[str, Any]], geometry: Geometry) -> str:
-    """The table over all worlds of one geometry: errors are pooled over their pixels, SSIM is averaged over them."""
+def page(measured: list[dict[str, Any]], name: str) -> str:
+    """The table over some worlds: errors are pooled over their pixels, SSIM is averaged over them."""
     rows = []
     for move in measured[0]["moves"]:
         pooled = {group: Score(*np.sum([one["moves"][move][group] for one in measured], 0)) for group in GROUPS}
@@ -123,7 +125,7 @@ def page(measured: list[dict[str, Any]], geometry: Geometry) -> str:
         kind, amount = move.split()
         rows.append(
             [
-                geometry,
+                name,
                 f"{amount} degrees" if kind == "yaw" else f"{float(amount):.0%} aside",
                 f"{pooled['covered'].pixels / total:.1%}",
                 f"{called / total:.1%}",
@@ -131,7 +133,7 @@ def page(measured: list[dict[str, Any]], geometry: Geometry) -> str:
                 *(number(pooled[group].ssim, 3) for group in GROUPS),
             ]
         )
-    head = ["geometry", "move", "seen by the source", "called covered"]
+    head = ["geometry, style", "move", "seen by the source", "called covered"]
     return table(
         [*head, *(f"{figure} {group}" for figure in ("PSNR", "SSIM") for group in ("all", "seen", "not seen"))], rows
     )
@@ -150,7 +152,9 @@ def main(config: Config) -> None:
             for address in addresses(config.count)
         ]
         measured = results(work, config.jobs)
-        print(f"\n{page(measured, geometry)}")
+        for style in STYLES:
+            if some := [one for one in measured if parse(one["address"]).style == style]:
+                print(f"\n{page(some, f'{geometry}, {style}')}")
         methods = [one["method"] for one in measured]
         print("\n" + ", ".join(f"{methods.count(method)} {method}" for method in dict.fromkeys(methods)))
 
