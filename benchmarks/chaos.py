@@ -30,6 +30,7 @@ from gymnasium.vector import VectorEnv, VectorWrapper
 from inspatio_gym.doctor import machine
 from inspatio_gym.envs import RayVectorEnv
 from inspatio_gym.envs.ray_mail import SHARED
+from inspatio_gym.envs.ray_slab import KEPT
 from inspatio_gym.envs.sb3 import to_sb3
 from inspatio_gym.envs.vector_env import InSpatioVectorEnv
 from inspatio_gym.extras import extra
@@ -74,7 +75,8 @@ class Outcome:
     """What came of it.
 
     differing: transitions that are not those of the quiet run, by row and order; first_difference: where they begin.
-    orphans: processes that stayed. mailboxes: shared memories open at the end, beyond one an actor. store: MiB in Ray's
+    orphans: processes that stayed. mailboxes: shared memories open at the end, beyond one an actor
+    and the slabs that are kept. store: MiB in Ray's
     object store, memory: MiB that the driver holds, both after the first two rollouts and at the end.
     """
 
@@ -205,7 +207,7 @@ def chaos(config: Config) -> Outcome:
         outcome.seconds_of_training = time.monotonic() - begun
         recorder.step(np.stack([envs.single_action_space.sample() for _ in range(config.num_envs)]))  # all are back
         outcome.store_at_last, outcome.memory_at_last = stored(), resident() / MIB
-        outcome.mailboxes = mailboxes() - config.num_actors
+        outcome.mailboxes = memories("mail") - config.num_actors + max(0, memories("slab") - KEPT)
         outcome.kills, outcome.restarts = murderer.kills, sum(envs.restarts)
         outcome.transitions = recorder.steps * config.num_envs
         outcome.seconds_of_the_slowest_step = recorder.slowest
@@ -236,14 +238,14 @@ def stored() -> float:
     return float(summary.partition("Plasma memory usage ")[2].partition(" MiB")[0])
 
 
-def mailboxes() -> int:
-    """How many of the memories that go between driver and actors are open here."""
+def memories(kind: str) -> int:
+    """How many of the memories of a kind, "mail" or "slab", that driver and actors share are open here."""
     gc.collect()
     links = set()  # a memory that is mapped has two descriptors
     for fd in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):
             links.add(os.readlink(fd))
-    return sum(link.startswith(str(SHARED / "inspatio-gym-")) for link in links)
+    return sum(link.startswith(str(SHARED / f"inspatio-gym-{kind}-")) for link in links)
 
 
 def main(config: Config) -> int:

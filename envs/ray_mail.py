@@ -43,7 +43,7 @@ class Inbox:
         self.path = ""
         self._memory: mmap.mmap | None = None
         if SHARED.is_dir():
-            self._fd, self.path = tempfile.mkstemp(prefix="inspatio-gym-", dir=SHARED)
+            self._fd, self.path = tempfile.mkstemp(prefix="inspatio-gym-mail-", dir=SHARED)
             weakref.finalize(self, _discard, self._fd, self.path)
 
     def open(self, parcel: Any) -> Any:

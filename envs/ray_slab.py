@@ -45,7 +45,7 @@ class Slab:
     def __init__(self, space: gym.spaces.Dict, count: int):
         self.count = count
         self._space, size = space, _layout(space, count)[1]
-        fd, self.path = tempfile.mkstemp(prefix="inspatio-gym-", dir=ray_mail.SHARED)
+        fd, self.path = tempfile.mkstemp(prefix="inspatio-gym-slab-", dir=ray_mail.SHARED)
         try:
             os.posix_fallocate(fd, 0, size)
             self._buffer = np.frombuffer(mmap.mmap(fd, size), np.uint8)

@@ -56,7 +56,7 @@ def test_every_policy_of_the_zoo_is_small_whole_and_known(name: str):
     about = zoo_record(name)
     assert zoo_file(name).stat().st_size < 3_000_000
     assert (card.world["id"], card.algo, card.seed) == (about["env"], about["algo"], about["seed"])
-    assert card.world["task"] == own_world(about["env"])["task"]
+    assert card.world["task"].startswith(own_world(about["env"])["task"])  # or the held-out part of it
     assert {row[0] for row in about["table"]} >= {"agent", "trained policy", "random", "hold still"}
     assert about["validation"] == card.validation is not None
     assert about["curve"][-1][1] > about["curve"][0][1]
