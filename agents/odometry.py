@@ -26,9 +26,10 @@ with extra("agents"):
     import torch
     from stable_baselines3.common.vec_env import VecEnv
 
-PAIRS_A_PICTURE = 12
+PAIRS_A_PICTURE = 24
 PACE = 0.45  # of full speed: what two pictures of an episode share is what there is to learn from
-BATCH = 256  # pairs
+GROUPS, MEMBERS = 16, 4  # of a batch: pictures of one episode each, which are compared with each other and with themselves
+BATCH = GROUPS * MEMBERS**2  # pairs
 RATE = 1e-3  # of Adam; falls to a twentieth
 UNITS = np.array([0.5, 0.5, 0.5, 30.0, 30.0, 30.0], np.float32)  # of a way: median depths, degrees
 ROLL = 0.2  # of a full lean; goals are level
@@ -52,17 +53,21 @@ def learn_odometry(eye: MatchingFeatures, worlds: VecEnv, names: Sequence[str], 
     for part in eye.sight:
         part.requires_grad_(True)
     optimizer = torch.optim.Adam([p for part in eye.sight for p in part.parameters()], RATE)
+    # Row and column of every pair of a group, for all groups.
+    here, there = np.indices((MEMBERS, MEMBERS)).reshape(2, 1, -1) + MEMBERS * np.arange(GROUPS)[:, None]
+    here, there = here.ravel(), there.ravel()
     bar = Progress("learning to see", pairs, 0, "pairs")
     error = float("nan")
     for done in range(0, pairs, BATCH):
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * max(0.05, 1 - done / pairs)
-        a = rng.integers(len(episodes), size=BATCH)
-        b = order[rng.integers(first[a], last[a])]
+        optimizer.param_groups[0]["lr"] = RATE * max(0.05, 1 - done / pairs)
+        some = rng.integers(len(episodes), size=(GROUPS, 1))
+        group = order[rng.integers(first[some], last[some], (GROUPS, MEMBERS))]
+        a, b = group.ravel()[here], group.ravel()[there]
         moved = np.einsum("nji,nj->ni", rotations[a], poses[b, :3] - poses[a, :3]) * (1, -1, 1)  # right, up, forward
         turned = (angles[b] - angles[a] + 180) % 360 - 180
         way = torch.from_numpy((np.concatenate((moved, turned), 1) / UNITS).astype(np.float32)).to(device)
-        loss = (eye.way(seen(a), seen(b)) - way).abs().mean()
+        cells = eye.cells(seen(group.ravel()))
+        loss = (eye.way(cells[here], cells[there]) - way).abs().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

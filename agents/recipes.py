@@ -20,7 +20,7 @@ class Network:
     """Channels of the layers: the first sees patches, each further one halves the grid."""
     matching: int = 0
     """Channels by which the picture and the goal's are compared, see `inspatio_gym.agents.matching`; 0 stacks all images."""
-    pairs: int = 300_000
+    pairs: int = 1_000_000
     """Pairs of pictures from which that is learned beforehand, see `inspatio_gym.agents.odometry`."""
     image_features: int = 128
     """Features of the image, colour and depth together."""
@@ -128,19 +128,19 @@ def recipe_from_json(algo: str, values: dict[str, Any]) -> Recipe:
 # environment that the general numbers above do not serve best.
 TUNED: dict[str, dict[str, Any]] = {
     "InSpatioGoal-v0": {
-        # The way takes 4 steps, and to hold the view two of them.
+        # The way takes 4 steps, and to hold the view two of them; half of the minutes go to learning to see.
         "max_episode_steps": 30,
         "num_envs": 32,
         "steps": 1_000_000,
         "minutes": 8.0,
+        "validation_episodes": 50,
         "ppo": PPORecipe(
-            learning_rate=1e-3,
-            batch_size=512,
-            gamma=0.9,
-            gae_lambda=0.9,
-            log_std_init=-1.5,
-            network=Network(matching=16),
+            learning_rate=2e-3, batch_size=512, gamma=0.9, gae_lambda=0.9, network=Network(matching=64)
         ),
+        "recurrent_ppo": RecurrentPPORecipe(
+            learning_rate=1e-3, n_steps=32, batch_size=512, gamma=0.9, gae_lambda=0.9, network=Network(matching=64)
+        ),
+        "sac": SACRecipe(gamma=0.9, gradient_steps=2, network=Network(matching=64)),
     },
     "InSpatioDriving-v0": {
         "task": "driving-train",

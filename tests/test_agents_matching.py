@@ -18,7 +18,7 @@ from inspatio_gym.envs.sb3 import to_sb3
 from inspatio_gym.envs.vector_env import InSpatioVectorEnv
 
 SIZE = (24, 40)
-NETWORK = Network(matching=8, image_features=32, state_features=8, hidden=(8,), pairs=40_000)
+NETWORK = Network(patch=4, matching=8, image_features=32, state_features=8, hidden=(8,), pairs=50_000)
 
 
 def worlds(**arguments):
@@ -59,7 +59,7 @@ def test_seeing_is_learned_from_ones_own_motion():
         left = np.array([info["to_go"][:6] for info in venv.reset_infos]) / UNITS
         pictures = [torch.from_numpy(observations[key]).permute(0, 3, 1, 2) / 255 for key in ("rgb", "goal_rgb")]
         with torch.no_grad():
-            errors.append(np.abs(eye.way(*pictures).numpy() - left)[:, 3:5])
+            errors.append(np.abs(eye.way(*map(eye.cells, pictures)).numpy() - left)[:, 3:5])
         blind.append(np.abs(left)[:, 3:5])
     assert np.mean(errors) < 0.75 * np.mean(blind)
 
