@@ -1,0 +1,127 @@
+"""Clips to train a world model on: what was recorded, what another camera would have seen of it, and real-like films.
+
+    for clips in pairs(ClipPlan(seed=0), batch=16, device="cuda", workers=8): ...
+
+    source   (B, F, 3, H, W)   the recorded camera's frames, in the order shown: played, paused, slow or reversed
+    target   (B, F, 3, H, W)   the truth from a novel camera at the same moments
+    render   (B, F, 3, H, W)   the source, lifted by its true depth and splatted into the novel cameras
+    mask     (B, F, 1, H, W)   where anything landed
+    films    (B, F, 3, H, W)   worlds of style "camera" through their sensor, played forward
+
+Bytes on the device: x / 127.5 - 1 is what `StarModel` shows its networks, and the holes of a render, bytes of 0, are -1
+exactly. The splat is the model's: normalised frame by frame, depths and cameras in scene units (median depth 1). Pictures
+have one ray a pixel. Pairs of both styles are true light; the sensor is in films alone.
+
+Worker processes draw worlds, moments and cameras (`takes`); the driver renders, splats and develops world by world on the
+device. Clip i of a plan is the same whatever the batch, the start and the workers: bit for bit on the CPU, and but for
+roundings on a GPU, where the sensor's noise is another one.
+"""
+
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from inspatio_gym.extras import extra
+from inspatio_gym.scenes.synthetic.batch import Renderer, in_order
+from inspatio_gym.scenes.synthetic.export import STYLES
+from inspatio_gym.training.world.takes import SHUTTER, ClipPlan, FilmTake, PairTake, draw_films, draw_pairs
+
+with extra("star"):
+    import torch
+    from torch import Tensor
+
+    from inspatio_gym.geometry.splatting import splat
+    from inspatio_gym.scenes.synthetic.sensor_batch import develop
+
+__all__ = ["ROWS", "ClipPlan", "Pairs", "films", "pairs"]
+
+ROWS = ("null", *STYLES)
+"""What a style's number counts: the rows of the table that stands for text."""
+Take = TypeVar("Take", PairTake, FilmTake)
+
+
+class Pairs(NamedTuple):
+    """B clips of F frames, on the device; see the module's docstring. Pictures are uint8, the mask is bool."""
+
+    source: Tensor
+    target: Tensor
+    render: Tensor
+    mask: Tensor
+    """True where covered, False in holes."""
+    style: Tensor
+    """int64 (B,), numbers of rows of `ROWS`."""
+
+
+def pairs(plan: ClipPlan, batch: int, device: str = "cpu", workers: int = 0, start: int = 0) -> Iterator[Pairs]:
+    """Endless batches of `batch` pairs of clips, from the clip `start` on.
+
+    device: "cpu" or "cuda", where they are drawn and stay. workers: processes that make worlds ahead; 0 makes them here.
+    Clips of a world follow one another: shuffle them. Raises what `Renderer` raises for a device that is not there.
+    """
+    renderer = Renderer(device)
+    for parts in _batches(plan, draw_pairs, partial(_render_pairs, renderer, plan, device), batch, workers, start):
+        yield Pairs(*parts)
+
+
+def films(plan: ClipPlan, batch: int, device: str = "cpu", workers: int = 0, start: int = 0) -> Iterator[Tensor]:
+    """Endless batches of `batch` real-like films uint8 (B, F, 3, H, W), as `pairs` otherwise; the plan's styles, turns and
+    moves are left aside. Raises ValueError for films longer than a world's."""
+    renderer = Renderer(device)
+    for parts in _batches(plan, draw_films, partial(_render_films, renderer, plan, device), batch, workers, start):
+        yield parts[0]
+
+
+def _batches(
+    plan: ClipPlan,
+    draw: Callable[[ClipPlan, int], Take],
+    render: Callable[[Take], tuple[Tensor, ...]],
+    batch: int,
+    workers: int,
+    start: int,
+) -> Generator[tuple[Tensor, ...], None, None]:
+    """The clips of world after world, cut into batches."""
+    first, skipped = divmod(start, plan.clips)
+    takes = in_order(partial(draw, plan), first, workers)
+    try:
+        rest = tuple(part[skipped:] for part in render(next(takes)))
+        while True:
+            while len(rest[0]) < batch:
+                rest = tuple(torch.cat(two) for two in zip(rest, render(next(takes)), strict=True))
+            yield tuple(part[:batch] for part in rest)
+            rest = tuple(part[batch:] for part in rest)
+    finally:
+        takes.close()
+
+
+def _render_pairs(renderer: Renderer, plan: ClipPlan, device: str, take: PairTake) -> Pairs:
+    """The pairs of one world."""
+    rgb, depth, _ = (torch.as_tensor(part) for part in renderer.trace(take.shots, plan.size))
+    shown, where = take.where.max() + 1, torch.from_numpy(take.where.ravel()).to(device)
+    frames = rgb.movedim(-1, 1)
+    source, target = frames[:shown][where], frames[shown:]
+    cameras = take.shots.c2w.copy()
+    cameras[:, :3, 3] *= take.scale
+    recorded, novel, lenses = (
+        torch.from_numpy(part).to(device)
+        for part in (cameras[take.where.ravel()], cameras[shown:], take.shots.intrinsics[shown:])
+    )
+    render, mask = splat(
+        source.float() / 127.5 - 1, depth[:shown][where][:, None] * take.scale, recorded, novel, lenses, "frame"
+    )[:2]
+    render = ((render + 1) * 127.5).round().to(torch.uint8)
+    style = torch.full((len(take.where),), ROWS.index(take.style), device=device)
+    clips = (part.unflatten(0, take.where.shape) for part in (source, target, render, mask > 0))
+    return Pairs(*clips, style)
+
+
+def _render_films(renderer: Renderer, plan: ClipPlan, device: str, take: FilmTake) -> tuple[Tensor]:
+    """The films of one world."""
+    rgb, depth, _ = (
+        torch.as_tensor(part).unflatten(0, (-1, SHUTTER**2)) for part in renderer.trace(take.shots, plan.size)
+    )
+    generator = torch.Generator(device).manual_seed(take.seed)
+    noise = torch.randn((len(rgb), 3, *plan.size), generator=generator, device=device)
+    frames = develop(rgb, depth[:, SHUTTER**2 // 2], take.settings, noise)
+    return (frames[torch.from_numpy(take.where).to(device)],)
