@@ -11,6 +11,7 @@ from torch.distributions import Normal, kl_divergence  # noqa: E402
 from inspatio_gym.star.dit import Dit  # noqa: E402
 from inspatio_gym.star.offline import generate_latents  # noqa: E402
 from inspatio_gym.star.schedule import Schedule, to_clean, to_noisy  # noqa: E402
+from inspatio_gym.training.state import packed, read_state, unpack, write_state  # noqa: E402
 from inspatio_gym.training.world.conditions import Conditions  # noqa: E402
 from inspatio_gym.training.world.flow import (  # noqa: E402
     draw_timesteps,
@@ -40,6 +41,12 @@ def bell(mean, deviation):
     return predict
 
 
+def blurred(mean, deviation, sigma):
+    """How noisy numbers at a level are distributed where clean ones are of a normal distribution."""
+    mean, deviation = (torch.as_tensor(value, dtype=torch.float64) for value in (mean, deviation))
+    return Normal((1 - sigma) * mean, ((1 - sigma) ** 2 * deviation**2 + sigma**2) ** 0.5)
+
+
 def normal_quantiles(count):
     """Numbers whose mean is 0 and mean square is 1, exactly, spread as a standard normal's, (count, 1)."""
     z = Normal(0.0, 1.0).icdf((torch.arange(count, dtype=torch.float64) + 0.5) / count)[:, None]
@@ -49,9 +56,7 @@ def normal_quantiles(count):
 class TestFlow:
     def test_the_right_flow_costs_what_noise_leaves_unknown_and_another_costs_more(self):
         clean = 1 + 2 * torch.randn(20_000, 1, generator=torch.Generator().manual_seed(1))
-        right, wrong = (
-            float(flow_loss(bell(mean, 2.0), clean, SCHEDULE, generator("cpu", 0))) for mean in (1.0, 1.5)
-        )
+        right, wrong = (float(flow_loss(bell(mean, 2.0), clean, SCHEDULE, generator("cpu", 0))) for mean in (1.0, 1.5))
         sigma = SCHEDULE.training_timesteps().double() / 1000
         # flow = (noisy - clean) / sigma, so its variance given noisy is that of clean over sigma squared.
         unknown = (4 / ((1 - sigma) ** 2 * 4 + sigma**2)).mean()
@@ -93,10 +98,8 @@ class TestGradient:
         found = matching_gradient(x, bell(2.0, 0.5), bell(-1.0, 1.5), level, noise)
         noisy = ((1 - sigma) * x + sigma * noise).requires_grad_()
         scores = [
-            torch.autograd.grad(
-                Normal((1 - sigma) * mean, ((1 - sigma) ** 2 * s**2 + sigma**2) ** 0.5).log_prob(noisy).sum(), noisy
-            )[0]
-            for mean, s in ((2.0, 0.5), (-1.0, 1.5))
+            torch.autograd.grad(blurred(*known, sigma).log_prob(noisy).sum(), noisy)[0]
+            for known in ((2.0, 0.5), (-1.0, 1.5))
         ]
         real = (noisy + sigma**2 * scores[0]) / (1 - sigma)  # Tweedie
         expected = sigma**2 / (1 - sigma) * (scores[1] - scores[0]) / (x - real).abs()
@@ -107,10 +110,8 @@ class TestGradient:
         """The generator mean + deviation z: d KL / d mean and d KL / d deviation, by torch's own formula."""
         sigma = timestep / 1000
         mean, deviation = (torch.tensor(value, dtype=torch.float64, requires_grad=True) for value in (-1.0, 1.5))
-        bells = [
-            Normal((1 - sigma) * m, ((1 - sigma) ** 2 * s**2 + sigma**2) ** 0.5) for m, s in ((mean, deviation), (2, 0.5))
-        ]
-        expected = torch.autograd.grad(kl_divergence(*bells), (mean, deviation))
+        divergence = kl_divergence(blurred(mean, deviation, sigma), blurred(2.0, 0.5, sigma))
+        expected = torch.autograd.grad(divergence, (mean, deviation))
         z = normal_quantiles(40).repeat_interleave(40, 0)  # a grid: every z with every noise
         noise = normal_quantiles(40).repeat(40, 1)
         x, level = (mean + deviation * z).detach(), torch.full((1600,), timestep, dtype=torch.float64)
@@ -123,16 +124,16 @@ class TestGradient:
     def test_following_it_leads_to_the_target(self):
         mean, deviation = torch.tensor(-1.0, requires_grad=True), torch.tensor(1.5, requires_grad=True)
         optimizer = torch.optim.Adam([mean, deviation], 0.05, betas=(0.0, 0.999))
-        for step in range(300):
+        for step in range(150):
             draw = generator("cpu", 5, step)
-            z, noise = torch.randn(2, 256, 1, generator=draw)
-            x, level = mean + deviation * z, draw_timesteps(score_timesteps(SCHEDULE), 256, draw)
+            z, noise = torch.randn(2, 16, 16, generator=draw)
+            x, level = mean + deviation * z, draw_timesteps(score_timesteps(SCHEDULE), 16, draw)
             fake = bell(mean.detach(), deviation.detach())
             gradient = matching_gradient(x.detach(), bell(2.0, 0.5), fake, level, noise)
             optimizer.zero_grad()
             x.backward(gradient.float() / len(x))
             optimizer.step()
-        assert (float(mean), float(deviation)) == pytest.approx((2.0, 0.5), abs=0.1)
+        assert (mean.item(), deviation.item()) == pytest.approx((2.0, 0.5), abs=1e-3)
 
     def test_its_size_does_not_depend_on_the_scale_of_the_world(self):
         x, noise = torch.randn(2, 3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -269,8 +270,8 @@ class TestChunks:
         dit, (conditions, noise, renoise) = learner(), drawn()
         text = dit.read(table(conditions.style))
         rolled = rollout(dit, text, conditions, noise, renoise, 0, SCHEDULE)
+        other = torch.cat((rolled[:, :3], rolled[:, 3:] * 1.001), 1)
         with pytest.raises(RuntimeError, match=r"latent frames 3\.\.5 to be within 0%"):
-            other = torch.cat((rolled[:, :3], rolled[:, 3:] * 1.001), 1)
             backward_in_chunks(dit, text, conditions, noise, renoise, 0, torch.ones_like(noise), other, SCHEDULE)
 
 
@@ -278,6 +279,7 @@ SMALL = {"num_layers": 1}
 
 
 def distillation(tasks=BOTH, seed=0, **config) -> Jdmd:
+    """seed: of the student's first weights."""
     teachers = {task: tiny_dit(10 + BOTH.index(task), **SMALL) for task in tasks}
     return Jdmd(tiny_dit(seed, **SMALL), teachers, table, JdmdConfig(**config))
 
@@ -352,12 +354,14 @@ class TestJdmd:
         torch.testing.assert_close(after["averaged"], 0.75 * before["student"] + 0.25 * after["student"])
 
     def test_critics_learn_the_students_rollouts(self):
-        """A student that stays as it is: what is left of a critic's loss falls."""
-        jdmd = distillation(critic_updates=1000, critic_rate=3e-3)
-        losses = [jdmd.step(number, batches(0)) for number in range(40)]
+        """A student that stays as it is: on the same rollouts and noise as at first, the critics' losses are lower."""
+        jdmd = distillation(critic_updates=1000, critic_rate=1e-2)
+        first = jdmd.step(0, batches(0))
+        for number in range(1, 12):
+            jdmd.step(number, batches(0))
+        again = jdmd.step(0, batches(0))
         for task in BOTH:
-            first, last = (sum(x[f"critic/{task}"] for x in part) for part in (losses[:8], losses[-8:]))
-            assert last < 0.8 * first
+            assert again[f"critic/{task}"] < 0.85 * first[f"critic/{task}"]
 
     def test_a_resumed_training_is_equal_to_the_bit(self, tmp_path):
         straight, stopped = distillation(critic_updates=2), distillation(critic_updates=2)
@@ -365,11 +369,10 @@ class TestJdmd:
             straight.step(number, batches(number))
         for number in range(3):
             stopped.step(number, batches(number))
-        save(stopped, tmp_path / "state.safetensors")
-        resumed = distillation(critic_updates=2, seed=0)
-        for network in resumed.networks.values():
-            torch.nn.utils.vector_to_parameters(torch.zeros(sum(p.numel() for p in network.parameters())), network.parameters())
-        load(resumed, tmp_path / "state.safetensors")
+        write_state(tmp_path / "state.safetensors", packed(stopped.networks, stopped.optimizers))
+        resumed = distillation(seed=1, critic_updates=2)
+        tensors, _ = read_state(tmp_path / "state.safetensors")
+        unpack(tensors, resumed.networks, resumed.optimizers)
         for number in range(3, 5):
             resumed.step(number, batches(number))
         mine, theirs = weights(resumed), weights(straight)
@@ -386,7 +389,7 @@ class TestJdmd:
             with torch.no_grad():
                 spoiled[where].head.head.bias[0] = torch.inf
         before = weights(jdmd)
-        with pytest.raises(FloatingPointError, match="step 1.*no weight was changed"):
+        with pytest.raises(FloatingPointError, match=r"step 1.*no weight was changed"):
             jdmd.step(1, given)
         after = weights(jdmd)
         assert all(torch.equal(before[name], after[name]) for name in before)

@@ -57,8 +57,15 @@ from inspatio_gym.star.dit import Dit
 from inspatio_gym.star.schedule import TRAINING_STEPS, Schedule, to_noisy
 from inspatio_gym.training.world.conditions import Conditions, joint
 from inspatio_gym.training.world.flow import (
-    GUIDANCE, Predict, draw_noise, draw_timesteps, flow_loss, guided, predict_clean, score_timesteps,
-)  # fmt: skip
+    GUIDANCE,
+    Predict,
+    draw_noise,
+    draw_timesteps,
+    flow_loss,
+    guided,
+    predict_clean,
+    score_timesteps,
+)
 from inspatio_gym.training.world.ranks import average_gradients, rank
 from inspatio_gym.training.world.rollout import backward_in_chunks, rollout
 from inspatio_gym.training.world.seeds import generator
@@ -179,9 +186,7 @@ class Jdmd:
         return found
 
     @torch.no_grad()
-    def _matching(
-        self, task: str, conditions: Conditions, rolled: Tensor, timestep: Tensor, noise: Tensor
-    ) -> Tensor:
+    def _matching(self, task: str, conditions: Conditions, rolled: Tensor, timestep: Tensor, noise: Tensor) -> Tensor:
         prompts, null = self._prompts(conditions.style), self._prompts([NULL] * len(rolled))
         teacher = self.teachers[task]
         real = guided(joint(teacher, prompts, conditions), joint(teacher, null, conditions), self.config.guidance)
