@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from inspatio_gym.star.taehv import Taehv, TaehvCodec, TaehvConfig
+from inspatio_gym.star.taehv import Taehv, TaehvCodec
 from inspatio_gym.training.state import average
 from inspatio_gym.training.world.clips import Pairs
 from inspatio_gym.training.world.latents import Footage
@@ -42,20 +42,19 @@ EDGES, SMOOTH, MOMENTS = 1.0, 0.5, 0.1  # weights of the terms
 
 
 class CodecStage:
-    """Trains a Taehv on sources, targets and films."""
+    """Trains a codec on sources, targets and films."""
 
     name = "codec"
 
-    def __init__(self, sizes: TaehvConfig, pool: Pool[Footage], held_out: Pairs, effort: Rated, seed: int, device: str):
-        self.pool, self._held_out, self._batch, self._seed, self._device = pool, held_out, effort.batch, seed, device
-        torch.manual_seed(seed)
-        self.network = Taehv(sizes).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.averaged = deepcopy(self.network).requires_grad_(False)
+    def __init__(self, network: Taehv, pool: Pool[Footage], held_out: Pairs, effort: Rated, seed: int):
+        self.pool, self._held_out, self._batch, self._seed = pool, held_out, effort.batch, seed
+        self.network, self.averaged = network, deepcopy(network).requires_grad_(False)
         self.networks = {"network": self.network, "averaged": self.averaged}
         self.optimizers = {"adam": torch.optim.Adam(self.network.parameters(), effort.learning_rate)}
 
     def step(self, number: int, done: float) -> Mapping[str, Tensor]:
-        draw = generator(self._device, self._seed, PLACE, rank(), number)
+        device = next(self.network.parameters()).device
+        draw = generator(device, self._seed, PLACE, rank(), number)
         footage = self.pool.draw(self._batch, draw)
         clips = torch.stack((footage.source, footage.target, footage.film), 1)
         which = torch.randint(clips.shape[1], (len(clips),), generator=draw, device=clips.device)

@@ -1,7 +1,7 @@
 """Stage 4, the student becomes what is shipped: `Jdmd.step` over and over, on conditions drawn from the pool.
 
-    jdmd    both tasks: geometry from the control teacher, looks from the visual one
-    v2v     the control task alone, to compare with
+jdmd    both tasks: geometry from the control teacher, looks from the visual one
+v2v     the control task alone, to compare with
 """
 
 from collections.abc import Mapping

@@ -1,9 +1,11 @@
 """Worlds that no stream shows, looked at while a network trains: how near to the truth, and what it looks like.
 
-    psnr          of every pixel, against the true target
-    psnr holes    of the pixels that the warped source does not cover
-    picture       a row each: source, render, what was made, truth; at a few moments of every clip
+psnr          of every pixel, against the true target
+psnr holes    of the pixels that the warped source does not cover
+picture       a row each: source, render, what was made, truth; at a few moments of every clip
 """
+
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,10 +13,18 @@ from torch import Tensor
 
 from inspatio_gym.evaluation.images import psnr
 from inspatio_gym.star.taehv import TaehvCodec
-from inspatio_gym.training.world.clips import Pairs
+from inspatio_gym.training.world.clips import ClipPlan, Pairs, pairs
 from inspatio_gym.training.world.latents import coded
 
+WORLDS = (900, 1000)  # seeds, from the first to before the second
+COUNT = 6
 MOMENTS = 3  # frames of a clip in the picture, from its first to its last
+
+
+def held_out(plan: ClipPlan, device: str) -> Pairs:
+    """`COUNT` pairs of clips like those of a plan, each of another world that no training shows."""
+    stream = pairs(replace(plan, worlds=WORLDS, clips=1), COUNT, device)
+    return next(stream)
 
 
 class HeldOut:

@@ -79,10 +79,10 @@ class Stage(Protocol):
         ...
 
 
-def train(stage: Stage, run: Path, effort: Effort, *, save_seconds: float, fresh: int, device: str) -> None:
+def train(stage: Stage, run: Path, effort: Effort, save_seconds: float, fresh: int, device: str) -> None:
     """Train until time or steps are spent; at once back where they are already.
 
-    fresh: steps after which the pool takes in another batch of clips. Raises FloatingPointError where losses are not finite.
+    save_seconds: between checkpoints. fresh: steps after which the pool takes in another batch of clips. Raises FloatingPointError where losses are not finite.
     """
     file = run / "state" / f"{stage.name}.safetensors"
     step, spent, begin = 0, 0.0, stage.pool.position
@@ -126,11 +126,11 @@ def train(stage: Stage, run: Path, effort: Effort, *, save_seconds: float, fresh
                     writer.add_scalar("speed/steps a second", step / spent, step)
                     writer.add_scalar("speed/share of time spent waiting for clips", stage.pool.waited / spent, step)
             if save and writer is not None:
+                figures, picture = stage.look()
                 tensors = packed(stage.networks, stage.optimizers)
-                write_state(file, tensors, step=step, seconds=spent, begin=begin)
+                write_state(file, tensors, step=step, seconds=spent, begin=begin, figures=figures)
                 with written_whole(run / f"{stage.name}.safetensors") as partial:
                     save_file(halves(stage.weights()), partial)
-                figures, picture = stage.look()
                 tqdm.write(f"{stage.name}, step {step:,}, {spent:.0f} s: " + _told(figures))
                 for name, value in figures.items():
                     writer.add_scalar(f"held_out/{name}", value, step)

@@ -65,6 +65,8 @@ class ClipPlan:
     """And stands at most so far from it, in median depths, half as far up or down."""
     held: float = 0.5
     """Share of the pairs whose first block is seen from one camera, as after an environment's reset."""
+    worlds: tuple[int, int] = (FIRST_TRAINING_SEED, 2**31)
+    """Seeds of worlds, from the first to before the second."""
 
     def __post_init__(self) -> None:
         if self.frames % BLOCK_FRAMES != FIRST_FRAMES:
@@ -163,7 +165,7 @@ def draw_films(plan: ClipPlan, index: int) -> FilmTake:
 
 
 def _world(plan: ClipPlan, style: str, rng: np.random.Generator) -> SyntheticWorld:
-    return make_world(str(rng.choice(plan.names)), int(rng.integers(FIRST_TRAINING_SEED, 2**31)), style)
+    return make_world(str(rng.choice(plan.names)), int(rng.integers(*plan.worlds)), style)
 
 
 def _played(world: SyntheticWorld, frames: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -198,9 +200,7 @@ def _curves(plan: ClipPlan, near: NDArray[np.float64], rng: np.random.Generator)
     return sum(weight * point[:, None] for weight, point in zip(weights, points, strict=True))
 
 
-def _glance(
-    world: SyntheticWorld, shots: Shots, which: NDArray[np.intp], c2w: Poses
-) -> NDArray[np.float32]:
+def _glance(world: SyntheticWorld, shots: Shots, which: NDArray[np.intp], c2w: Poses) -> NDArray[np.float32]:
     """Coarse depths (N, h, w) at the moments of some shots, from cameras (N, 4, 4)."""
     matrices = np.repeat(world.intrinsics(GLANCE)[None], len(which), axis=0)
     return cast(take(shots, which)._replace(c2w=c2w, intrinsics=matrices), GLANCE)[0]
