@@ -17,6 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from inspatio_gym.checkpoints.weights import WeightsError, read_weights
 from inspatio_gym.files import written_whole
@@ -77,12 +78,15 @@ def read_state(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 @torch.no_grad()
 def average(averaged: nn.Module, network: nn.Module, step: int) -> None:
     """Bring averaged weights a little closer to those of the network after step number `step`, from 0."""
-    share = 1 - min(KEPT, (1 + step) / (10 + step))
+    kept = min(KEPT, (1 + step) / (10 + step))
+    floats: tuple[list[Tensor], list[Tensor]] = [], []
     for mine, new in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
         if mine.is_floating_point():
-            mine.lerp_(new, share)
+            floats[0].append(mine)
+            floats[1].append(new)
         else:
             mine.copy_(new)
+    get_ema_multi_avg_fn(kept)(*floats, 0)
 
 
 def halves(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

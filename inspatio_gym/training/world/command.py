@@ -66,11 +66,11 @@ class Supply:
     """Clips that are rendered and coded at a time."""
     first: int = 512
     """Clips there have to be before anything is learnt."""
-    keep: int = 8192
-    """Clips kept to draw from, the newest: 0.5 MB each, in the codec's stage 9 MB."""
+    keep: int = 4096
+    """Clips kept to draw from, the newest, as latents: 0.5 MB each. A resumed training makes them anew."""
     codec_keep: int = 2048
-    """The same in the codec's stage."""
-    fresh: int = 10
+    """The same in the codec's stage, as frames: 12 MB each."""
+    fresh: int = 20
     """Steps after which another batch of clips comes."""
     workers: int = 0
     """Processes that make worlds ahead; 0 makes them in this one."""
@@ -150,7 +150,7 @@ class _Training:
                 for needed in NEEDS[name]:
                     if not self._file(needed).is_file():
                         raise FileNotFoundError(
-                            f"expected {self._file(needed)}, which the stage {name!r} builds on, got none: add {needed} to --stages"
+                            f"expected {self._file(needed)}, which {name} builds on, got none: add {needed} to --stages"
                         )
                 self._train(self._codec() if name == "codec" else self._latent_stage(name))
                 if name in STUDENTS and rank() == 0:

@@ -97,9 +97,10 @@ def code_mask(mask: Tensor) -> Tensor:
 
 def coded(clips: Footage | Pairs, encoder: Encoder) -> Coded:
     """Clips as latents. Pairs have no film; their targets take its place."""
-    film = clips.film if isinstance(clips, Footage) else clips.target
-    reference, clean, render, filmed = (code(x, encoder).bfloat16() for x in (clips.source, clips.target, clips.render, film))  # fmt: skip
-    return Coded(reference, clean, render, code_mask(clips.mask).bfloat16(), clips.style, filmed)
+    filmed = clips.film if isinstance(clips, Footage) else clips.target
+    videos = clips.source, clips.target, clips.render, filmed
+    reference, clean, render, film = (code(video, encoder).bfloat16() for video in videos)
+    return Coded(reference, clean, render, code_mask(clips.mask).bfloat16(), clips.style, film)
 
 
 def _blocks(frames: Tensor) -> list[Tensor]:

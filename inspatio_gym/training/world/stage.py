@@ -82,7 +82,8 @@ class Stage(Protocol):
 def train(stage: Stage, run: Path, effort: Effort, save_seconds: float, fresh: int, device: str) -> None:
     """Train until time or steps are spent; at once back where they are already.
 
-    save_seconds: between checkpoints. fresh: steps after which the pool takes in another batch of clips. Raises FloatingPointError where losses are not finite.
+    save_seconds: between checkpoints. fresh: steps after which the pool takes in another batch of clips. Raises
+    FloatingPointError where losses are not finite.
     """
     file = run / "state" / f"{stage.name}.safetensors"
     step, spent, begin = 0, 0.0, stage.pool.position
@@ -91,54 +92,98 @@ def train(stage: Stage, run: Path, effort: Effort, save_seconds: float, fresh: i
         unpack(tensors, stage.networks, stage.optimizers)
         step, spent, begin = numbers["step"], numbers["seconds"], numbers["begin"]
     stage.pool.seek(begin + step // fresh)
+    groups = [group for optimizer in stage.optimizers.values() for group in optimizer.param_groups]
+    highest = [group["lr"] for group in groups]
 
     def over() -> float:
         return parallel.agreed(max(step / effort.steps, spent / (60 * effort.minutes)), device)
 
-    done = over()
-    if done >= 1:
+    if (done := over()) >= 1:
         return
-    full = {id(group): group["lr"] for group in _groups(stage)}
-    main = rank() == 0
-    writer = SummaryWriter(str(run / "tensorboard" / stage.name), purge_step=step + 1) if main else None
-    losses: list[dict[str, float | Tensor]] = []
+    report = _Report(stage, run, effort, step)
     noted = saved = time.monotonic()
-    with tqdm(total=effort.steps, initial=step, desc=stage.name, unit=" steps", mininterval=5, disable=None if main else True) as bar:  # fmt: skip
-        while done < 1:
-            rate = min(1.0, (step + 1) / WARM_UP, (1 - done) / COOL_DOWN)
-            for group in _groups(stage):
-                group["lr"] = full[id(group)] * rate
-            stage.pool.seek(begin + step // fresh)
-            losses.append(dict(stage.step(step, done)))
-            step += 1
-            now = time.monotonic()
-            spent, noted = spent + now - noted, now
-            done = over()
-            bar.update()
-            save = parallel.agreed(float(now - saved > save_seconds), device) > 0 or done >= 1
-            if save or len(losses) == LOGGED:
-                means = _means(losses, run, step)
-                losses.clear()
-                bar.set_postfix(minutes=f"{spent / 60:.1f}", **{k: f"{v:.3g}" for k, v in means.items()}, refresh=False)
-                if writer is not None:
-                    for name, value in means.items():
-                        writer.add_scalar(f"loss/{name}", value, step)
-                    writer.add_scalar("speed/steps a second", step / spent, step)
-                    writer.add_scalar("speed/share of time spent waiting for clips", stage.pool.waited / spent, step)
-            if save and writer is not None:
-                figures, picture = stage.look()
+    while done < 1:
+        rate = min(1.0, (step + 1) / WARM_UP, (1 - done) / COOL_DOWN)
+        for group, high in zip(groups, highest, strict=True):
+            group["lr"] = high * rate
+        stage.pool.seek(begin + step // fresh)
+        losses = stage.step(step, done)
+        step += 1
+        now = time.monotonic()
+        spent, noted = spent + now - noted, now
+        done = over()
+        save = done >= 1 or parallel.agreed(now - saved, device) > save_seconds
+        report.note(losses, step, spent, at_once=save)
+        if save:
+            if rank() == 0:
+                figures = report.look(step, spent)
                 tensors = packed(stage.networks, stage.optimizers)
                 write_state(file, tensors, step=step, seconds=spent, begin=begin, figures=figures)
                 with written_whole(run / f"{stage.name}.safetensors") as partial:
                     save_file(halves(stage.weights()), partial)
-                tqdm.write(f"{stage.name}, step {step:,}, {spent:.0f} s: " + _told(figures))
-                for name, value in figures.items():
-                    writer.add_scalar(f"held_out/{name}", value, step)
-                writer.add_image("held-out worlds", picture, step)
-            if save:
-                saved = noted = time.monotonic()
-    if writer is not None:
-        writer.close()
+            noted = saved = time.monotonic()
+    report.close()
+    parallel.agreed(done, device)  # the next stage reads what rank 0 has written by now
+
+
+class _Report:
+    """What is said of a stage while it trains: a bar, and TensorBoard; by the process of rank 0 alone."""
+
+    def __init__(self, stage: Stage, run: Path, effort: Effort, step: int):
+        self._stage, self._run, self._losses = stage, run, list[Mapping[str, float | Tensor]]()
+        self._writer = (
+            SummaryWriter(str(run / "tensorboard" / stage.name), purge_step=step + 1) if rank() == 0 else None
+        )
+        self._bar = tqdm(
+            total=effort.steps, initial=step, desc=stage.name, unit=" steps", mininterval=5, disable=rank() > 0 or None
+        )
+
+    def note(self, losses: Mapping[str, float | Tensor], step: int, seconds: float, at_once: bool) -> None:
+        """Take losses down; look at them now and then, or at once. Raises FloatingPointError for one that is not finite."""
+        self._bar.update()
+        self._losses.append(losses)
+        if not at_once and len(self._losses) < LOGGED:
+            return
+        means = _means(self._losses)
+        self._losses.clear()
+        if bad := {name: value for name, value in means.items() if not math.isfinite(value)}:
+            raise FloatingPointError(
+                f"{self._stage.name}: expected finite losses, got {bad} by step {step:,}: the last checkpoint is kept; go on "
+                f"from {self._run} with a lower learning rate"
+            )
+        self._bar.set_postfix(
+            {"minutes": f"{seconds / 60:.1f}"} | {k: f"{v:.3g}" for k, v in means.items()}, refresh=False
+        )
+        if self._writer is not None:
+            for name, value in means.items():
+                self._writer.add_scalar(f"loss/{name}", value, step)
+            self._writer.add_scalar("speed/steps a second", step / seconds, step)
+            self._writer.add_scalar("speed/seconds spent on clips", self._stage.pool.waited, step)
+
+    def look(self, step: int, seconds: float) -> dict[str, float]:
+        """Show the stage's held-out worlds; their figures."""
+        assert self._writer is not None
+        figures, picture = self._stage.look()
+        told = ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
+        tqdm.write(f"{self._stage.name}, step {step:,}, {seconds:.0f} s, held-out worlds: {told}")
+        for name, value in figures.items():
+            self._writer.add_scalar(f"held_out/{name}", value, step)
+        self._writer.add_image("held-out worlds", picture, step)
+        return figures
+
+    def close(self) -> None:
+        self._bar.close()
+        if self._writer is not None:
+            self._writer.close()
+
+
+def _means(losses: list[Mapping[str, float | Tensor]]) -> dict[str, float]:
+    """Of every loss, over the steps that know it."""
+    means = {}
+    for name in dict.fromkeys(name for one in losses for name in one):
+        values = [torch.as_tensor(one[name], dtype=torch.float32).detach() for one in losses if name in one]
+        means[name] = float(torch.stack(values).mean())
+    return means
 
 
 def autocast(device: str | torch.device) -> torch.autocast:
@@ -156,25 +201,3 @@ def descend(loss: Tensor, optimizer: Optimizer) -> Tensor:
     norm = nn.utils.clip_grad_norm_(parameters, NORM)
     optimizer.step()
     return norm
-
-
-def _groups(stage: Stage) -> list[dict[str, Any]]:
-    return [group for optimizer in stage.optimizers.values() for group in optimizer.param_groups]
-
-
-def _means(losses: list[dict[str, float | Tensor]], run: Path, step: int) -> dict[str, float]:
-    """Of every loss over the steps that know it. Raises FloatingPointError if one of them is not finite."""
-    means = {}
-    for name in dict.fromkeys(name for one in losses for name in one):
-        values = [torch.as_tensor(one[name], dtype=torch.float32).detach() for one in losses if name in one]
-        means[name] = float(torch.stack(values).mean())
-        if not math.isfinite(means[name]):
-            raise FloatingPointError(
-                f"expected finite losses, got {name} {means[name]} by step {step:,}: the last checkpoint is kept; go on from "
-                f"{run} with a lower learning rate"
-            )
-    return means
-
-
-def _told(figures: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.3g}" for name, value in figures.items())

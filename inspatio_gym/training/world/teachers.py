@@ -12,6 +12,7 @@ Ref: Lipman et al., "Flow Matching for Generative Modeling"; Ho and Salimans, "C
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -82,6 +83,6 @@ def sample(predict: Predict, noise: Tensor, steps: int = SAMPLED) -> Tensor:
     u = torch.linspace(1, 0, steps + 1, device=noise.device)
     levels = shift * u / (1 + (shift - 1) * u)
     x = noise
-    for level, following in zip(levels[:-1], levels[1:], strict=True):
+    for level, following in pairwise(levels):
         x = x + (following - level) * predict(x, (TRAINING_STEPS * level).expand(len(x)))
     return x
