@@ -266,6 +266,19 @@ class TestChunks:
             grads.append(one.blocks[0].self_attn.k.weight.grad)
         assert float((grads[0] - grads[1]).norm() / grads[0].norm()) > 0.01
 
+    def test_in_16_bits_it_is_the_same_but_for_rounding(self):
+        conditions, noise, renoise = drawn()
+        prompts, gradient = table(conditions.style), torch.ones_like(noise)
+        exact, rounded = learner(), learner()
+        for dit, half in ((exact, False), (rounded, True)):
+            with torch.autocast("cpu", torch.bfloat16, enabled=half, cache_enabled=False):
+                text = dit.read(prompts)
+                rolled = rollout(dit, text, conditions, noise, renoise, 2, SCHEDULE)
+                backward_in_chunks(dit, text, conditions, noise, renoise, 2, gradient, rolled, SCHEDULE)
+        for (name, mine), theirs in zip(rounded.named_parameters(), exact.parameters(), strict=True):
+            alike = torch.nn.functional.cosine_similarity(mine.grad.flatten(), theirs.grad.flatten(), 0)
+            assert float(alike) > 0.99, name
+
     def test_another_first_pass_is_noticed(self):
         dit, (conditions, noise, renoise) = learner(), drawn()
         text = dit.read(table(conditions.style))
@@ -273,6 +286,14 @@ class TestChunks:
         other = torch.cat((rolled[:, :3], rolled[:, 3:] * 1.001), 1)
         with pytest.raises(RuntimeError, match=r"latent frames 3\.\.5 to be within 0%"):
             backward_in_chunks(dit, text, conditions, noise, renoise, 0, torch.ones_like(noise), other, SCHEDULE)
+
+
+class TestSeeds:
+    def test_the_place_decides_the_numbers_and_nothing_else_does(self):
+        places = [(0,), (1,), (0, 1), (1, 0), (0, 1, 0)]
+        first, again = ([torch.rand(3, generator=generator("cpu", *place)) for place in places] for _ in range(2))
+        assert torch.equal(torch.stack(first), torch.stack(again))
+        assert len({tuple(numbers.tolist()) for numbers in first}) == len(places)
 
 
 SMALL = {"num_layers": 1}
@@ -345,6 +366,12 @@ class TestJdmd:
         assert towards == sorted(towards)
         assert towards[1] > 0.05
         assert towards[3] == pytest.approx(1 - float(alike(visual, control, 0)), abs=0.05)
+
+    def test_a_critic_that_says_what_its_teacher_says_moves_the_student_by_guidance_alone(self):
+        """Critics begin as copies of the teachers, so the first update shows it."""
+        options = {"critic_updates": 1}
+        assert float(student_gradient(distillation(guidance=0.0, **options), 1).abs().max()) == 0
+        assert float(student_gradient(distillation(guidance=3.0, **options), 1).abs().max()) > 0
 
     def test_an_average_follows_the_student(self):
         jdmd = distillation(critic_updates=1, average=0.75)

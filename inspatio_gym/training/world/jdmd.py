@@ -144,7 +144,7 @@ class Jdmd:
             optimizer.zero_grad()
         found: dict[str, Tensor] = {}
         device = self.networks["student"].device.type
-        # A cast that was kept while there was no gradient has none afterwards: nothing is kept.
+        # In older torch, a cast that was cached while there was no gradient has none afterwards: nothing is cached.
         with torch.autocast(device, torch.bfloat16, enabled=device != "cpu", cache_enabled=False):
             for task in self.teachers:
                 found |= self._gradients(task, number, batches[task], due)

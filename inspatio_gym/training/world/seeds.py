@@ -10,5 +10,6 @@ import torch
 
 def generator(device: torch.device | str, *place: int) -> torch.Generator:
     """A generator on `device` for the place that these numbers (>= 0) name. On another kind of device, other numbers."""
-    seed = int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0])
+    counted = len(place), *place  # a sequence of numbers and the same with zeros behind are one seed to numpy
+    seed = int(np.random.SeedSequence(counted).generate_state(1, np.uint64)[0])
     return torch.Generator(device).manual_seed(seed)
