@@ -103,5 +103,7 @@ def coded(clips: Footage | Pairs, encoder: Encoder) -> Coded:
     return Coded(reference, clean, render, code_mask(clips.mask).bfloat16(), clips.style, film)
 
 
-def _blocks(frames: Tensor) -> list[Tensor]:
-    return [frames[:, :FIRST], *frames[:, FIRST:].split(TEMPORAL * BLOCK, 1)]
+def _blocks(frames: Tensor) -> tuple[Tensor, ...]:
+    """Clips (B, F, ...) in the blocks in which a world would be stepped through them."""
+    later = TEMPORAL * BLOCK
+    return frames.split([FIRST, *[later] * ((frames.shape[1] - FIRST) // later)], 1)
