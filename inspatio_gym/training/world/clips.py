@@ -9,8 +9,8 @@
     films    (B, F, 3, H, W)   worlds of style "camera" through their sensor, played forward
 
 Bytes on the device: x / 127.5 - 1 is what `StarModel` shows its networks, and the holes of a render, bytes of 0, are -1
-exactly. The splat is the model's: normalised frame by frame, depths and cameras in scene units (median depth 1). Pictures
-have one ray a pixel. Pairs of both styles are true light; the sensor is in films alone.
+exactly. The splat is the model's: normalised frame by frame, depths and cameras in scene units (median depth 1). Pairs
+of both styles are true light; the sensor is in films alone.
 
 Worker processes draw worlds, moments and cameras (`takes`); the driver renders, splats and develops world by world on the
 device. Clip i of a plan is the same whatever the batch, the start and the workers: bit for bit on the CPU, and but for
@@ -20,8 +20,6 @@ roundings on a GPU, where the sensor's noise is another one.
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import NamedTuple, TypeVar
-
-import numpy as np
 
 from inspatio_gym.extras import extra
 from inspatio_gym.scenes.synthetic.batch import Renderer, in_order
@@ -97,7 +95,7 @@ def _batches(
 
 def _render_pairs(renderer: Renderer, plan: ClipPlan, device: str, take: PairTake) -> Pairs:
     """The pairs of one world."""
-    rgb, depth, _ = (torch.as_tensor(part) for part in renderer.trace(take.shots, plan.size))
+    rgb, depth, _ = (torch.as_tensor(part) for part in renderer.trace(take.shots, plan.size, plan.samples))
     shown, where = take.where.max() + 1, torch.from_numpy(take.where.ravel()).to(device)
     frames = rgb.movedim(-1, 1)
     source, target = frames[:shown][where], frames[shown:]
