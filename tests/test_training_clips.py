@@ -263,3 +263,19 @@ def test_jpeg_loses_what_a_file_loses(quality: int):
     assert np.abs(found.numpy().astype(int) - known).mean() < 0.25 * lost
     with pytest.raises(ValueError, match="multiples of 16"):
         jpeg(planes[..., :24], torch.tensor(50.0).view(1, 1, 1, 1))
+
+
+# --- on a GPU ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch sees")
+def test_clips_of_a_gpu_are_those_of_the_cpu():
+    plan = ClipPlan(seed=8, size=(64, 112), frames=9, clips=2)
+    for here, there in zip(next(pairs(plan, 4)), next(pairs(plan, 4, "cuda")), strict=True):
+        assert there.is_cuda
+        # Roundings throw few pixels to the other side of an edge; where two surfaces splat into one, a few more.
+        assert ((here.int() - there.cpu().int()).abs() > 2).float().mean() < 0.01
+    film, known = next(films(plan, 2, "cuda")), next(films(plan, 2))
+    assert torch.equal(film, next(films(plan, 2, "cuda")))
+    assert psnr(film.cpu(), known) > 25
