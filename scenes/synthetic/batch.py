@@ -34,7 +34,7 @@ from inspatio_gym.types import Intrinsics, Poses, Size
 T = TypeVar("T")
 FIRST_TRAINING_SEED = 1000
 GLANCE = (9, 16)  # rays of a look that tells whether a camera stands clear of things
-_CLEAR = 0.25  # of the median depth on the path: nothing may be nearer to a camera of a stream
+CLEAR = 0.25  # of the median depth on the path: nothing may be nearer to a camera of a stream
 
 
 class Renderer:
@@ -222,20 +222,20 @@ def _offsets(
     def looks(share: NDArray[np.float64]) -> NDArray[np.float32]:
         return _glance(world, (path[ends] @ offsets(share)[:, None]).reshape(-1, 4, 4), times_s[ends].ravel())
 
-    return offsets(clear_share(looks, near))
+    return offsets(clear_share(looks, CLEAR * near))
 
 
 def clear_share(
-    looks: Callable[[NDArray[np.float64]], NDArray[np.float32]], near: NDArray[np.float64]
+    looks: Callable[[NDArray[np.float64]], NDArray[np.float32]], least: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """How much of their way C cameras may go from recorded ones, (C,) from 1 to 0, to stand clear of everything.
 
-    looks: coarse depths, any number for each camera, if they go such shares (C,) of their ways. near: (C,) the median
-    depths that the recorded ones see, of which nothing may be nearer than a quarter.
+    looks: coarse depths, any number for each camera, if they go such shares (C,) of their ways. least: (C,) how near
+    anything may be.
     """
-    share = np.ones(len(near))
+    share = np.ones(len(least))
     for smaller in (0.6, 0.36, 0.2, 0.1, 0.0):
-        bad = looks(share).reshape(len(near), -1).min(axis=1) <= _CLEAR * near
+        bad = looks(share).reshape(len(least), -1).min(axis=1) <= least
         if not bad.any():
             break
         share[bad] = smaller

@@ -9,19 +9,19 @@
     films    (B, F, 3, H, W)   worlds of style "camera" through their sensor, played forward
 
 Bytes on the device: x / 127.5 - 1 is what `StarModel` shows its networks, and the holes of a render, bytes of 0, are -1
-exactly. The splat is the model's: normalised frame by frame, depths and cameras in scene units (median depth 1). Pictures
-have one ray a pixel. Pairs of both styles are true light; the sensor is in films alone.
+exactly. The splat is the model's: normalised frame by frame, depths and cameras in scene units (median depth 1). Pairs
+of both styles are true light; the sensor is in films alone.
 
 Worker processes draw worlds, moments and cameras (`takes`); the driver renders, splats and develops world by world on the
 device. Clip i of a plan is the same whatever the batch, the start and the workers: bit for bit on the CPU, and but for
 roundings on a GPU, where the sensor's noise is another one.
 """
 
-from collections.abc import Callable, Generator, Iterator
+import math
+from collections.abc import Callable, Generator
+from contextlib import closing
 from functools import partial
 from typing import NamedTuple, TypeVar
-
-import numpy as np
 
 from inspatio_gym.extras import extra
 from inspatio_gym.scenes.synthetic.batch import Renderer, in_order
@@ -35,7 +35,7 @@ with extra("star"):
     from inspatio_gym.geometry.splatting import splat
     from inspatio_gym.scenes.synthetic.sensor_batch import develop
 
-__all__ = ["ROWS", "ClipPlan", "Pairs", "films", "pairs"]
+__all__ = ["ROWS", "ClipPlan", "Pairs", "films", "pairs", "render_films", "render_pairs"]
 
 ROWS = ("null", *STYLES)
 """What a style's number counts: the rows of the table that stands for text."""
@@ -54,52 +54,57 @@ class Pairs(NamedTuple):
     """int64 (B,), numbers of rows of `ROWS`."""
 
 
-def pairs(plan: ClipPlan, batch: int, device: str = "cpu", workers: int = 0, start: int = 0) -> Iterator[Pairs]:
+def pairs(
+    plan: ClipPlan, batch: int, device: str = "cpu", workers: int = 0, start: int = 0
+) -> Generator[Pairs, None, None]:
     """Endless batches of `batch` pairs of clips, from the clip `start` on.
 
     device: "cpu" or "cuda", where they are drawn and stay. workers: processes that make worlds ahead; 0 makes them here.
     Clips of a world follow one another: shuffle them. Raises what `Renderer` raises for a device that is not there.
     """
-    renderer = Renderer(device)
-    for parts in _batches(plan, draw_pairs, partial(_render_pairs, renderer, plan, device), batch, workers, start):
-        yield Pairs(*parts)
+    make = partial(render_pairs, Renderer(device), plan)
+    with closing(_batches(partial(draw_pairs, plan), make, plan.clips, batch, workers, start)) as batches:
+        for parts in batches:
+            yield Pairs(*parts)
 
 
-def films(plan: ClipPlan, batch: int, device: str = "cpu", workers: int = 0, start: int = 0) -> Iterator[Tensor]:
+def films(
+    plan: ClipPlan, batch: int, device: str = "cpu", workers: int = 0, start: int = 0
+) -> Generator[Tensor, None, None]:
     """Endless batches of `batch` real-like films uint8 (B, F, 3, H, W), as `pairs` otherwise; the plan's styles, turns and
     moves are left aside. Raises ValueError for films longer than a world's."""
-    renderer = Renderer(device)
-    for parts in _batches(plan, draw_films, partial(_render_films, renderer, plan, device), batch, workers, start):
-        yield parts[0]
+    make = partial(render_films, Renderer(device), plan)
+    with closing(_batches(partial(draw_films, plan), make, plan.clips, batch, workers, start)) as batches:
+        for (parts,) in batches:
+            yield parts
 
 
 def _batches(
-    plan: ClipPlan,
-    draw: Callable[[ClipPlan, int], Take],
+    draw: Callable[[int], Take],
     render: Callable[[Take], tuple[Tensor, ...]],
+    clips: int,
     batch: int,
     workers: int,
     start: int,
 ) -> Generator[tuple[Tensor, ...], None, None]:
-    """The clips of world after world, cut into batches."""
-    first, skipped = divmod(start, plan.clips)
-    takes = in_order(partial(draw, plan), first, workers)
-    try:
+    """What is rendered of world after world, `clips` of each, cut into batches."""
+    first, skipped = divmod(start, clips)
+    with closing(in_order(draw, first, workers)) as takes:
         rest = tuple(part[skipped:] for part in render(next(takes)))
         while True:
-            while len(rest[0]) < batch:
-                rest = tuple(torch.cat(two) for two in zip(rest, render(next(takes)), strict=True))
-            yield tuple(part[:batch] for part in rest)
-            rest = tuple(part[batch:] for part in rest)
-    finally:
-        takes.close()
+            missing = batch - len(rest[0])
+            gathered = [rest, *(render(next(takes)) for _ in range(math.ceil(missing / clips)))]
+            whole = tuple(torch.cat(parts) for parts in zip(*gathered, strict=True))
+            yield tuple(part[:batch] for part in whole)
+            rest = tuple(part[batch:] for part in whole)
 
 
-def _render_pairs(renderer: Renderer, plan: ClipPlan, device: str, take: PairTake) -> Pairs:
-    """The pairs of one world."""
-    rgb, depth, _ = (torch.as_tensor(part) for part in renderer.trace(take.shots, plan.size))
+def render_pairs(renderer: Renderer, plan: ClipPlan, take: PairTake) -> Pairs:
+    """The pairs of one world, on the renderer's device."""
+    device = renderer.device
+    rgb, depth, _ = (torch.as_tensor(part) for part in renderer.trace(take.shots, plan.size, plan.samples))
     shown, where = take.where.max() + 1, torch.from_numpy(take.where.ravel()).to(device)
-    frames = rgb.movedim(-1, 1)
+    frames = rgb.movedim(-1, 1).contiguous()
     source, target = frames[:shown][where], frames[shown:]
     cameras = take.shots.c2w.copy()
     cameras[:, :3, 3] *= take.scale
@@ -116,8 +121,9 @@ def _render_pairs(renderer: Renderer, plan: ClipPlan, device: str, take: PairTak
     return Pairs(*clips, style)
 
 
-def _render_films(renderer: Renderer, plan: ClipPlan, device: str, take: FilmTake) -> tuple[Tensor]:
-    """The films of one world."""
+def render_films(renderer: Renderer, plan: ClipPlan, take: FilmTake) -> tuple[Tensor]:
+    """The films of one world, uint8 (C, F, 3, H, W), on the renderer's device."""
+    device = renderer.device
     rgb, depth, _ = (
         torch.as_tensor(part).unflatten(0, (-1, SHUTTER**2)) for part in renderer.trace(take.shots, plan.size)
     )

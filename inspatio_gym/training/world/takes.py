@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from inspatio_gym.clock import Clock
 from inspatio_gym.geometry.poses import compose, rotation_ypr
-from inspatio_gym.scenes.synthetic.batch import FIRST_TRAINING_SEED, GLANCE, clear_share
+from inspatio_gym.scenes.synthetic.batch import CLEAR, FIRST_TRAINING_SEED, GLANCE, clear_share
 from inspatio_gym.scenes.synthetic.export import STYLES, WORLDS, make_world
 from inspatio_gym.scenes.synthetic.sensor import Setting, open_shutter, setting
 from inspatio_gym.scenes.synthetic.shots import take
@@ -39,6 +39,7 @@ OTHER_RATE = 0.45  # of the clips: not at the film's rate all along
 AT_RECORDED = 0.5  # of the clips: begin at the recorded camera itself
 NEAR = 0.5  # of the limits: how far from it the others begin
 ROLL_DEG = 5.0
+NEARER = 0.6  # of what is nearest to the recorded camera: a street's may pass a wall closely, and so may others there
 LOOKS = 9  # frames of a clip at which its camera's surroundings are looked at
 KINDS, SHARES = ("away", "turning", "returning", "staying"), (0.5, 0.2, 0.2, 0.1)
 
@@ -55,6 +56,8 @@ class ClipPlan:
     """Styles of pairs; films are always of style camera."""
     size: Size = (128, 224)
     """Height and width, multiples of 16."""
+    samples: int = 2
+    """Rays along each side of a pixel of a pair; films have 2."""
     frames: int = 33
     """Of a clip: 9, and 12 for each further block."""
     clips: int = 4
@@ -120,9 +123,10 @@ def draw_pairs(plan: ClipPlan, index: int) -> PairTake:
     shown, where = np.unique(frames, return_inverse=True)
     where = where.reshape(frames.shape)
     path = np.stack([world.path(float(t)) for t in shown / world.fps])
-    recorded = world.shots(path, shown / world.fps, world.intrinsics(plan.size), 1)
+    recorded = world.shots(path, shown / world.fps, world.intrinsics(plan.size), plan.samples)
     depth = _glance(world, recorded, np.arange(len(shown)), path)
     near = np.median(depth[where], axis=(1, 2, 3))
+    least = np.minimum(CLEAR * near, NEARER * depth[where].min(axis=(1, 2, 3)))
     curves, held = _curves(plan, near, rng), rng.random(plan.clips) < plan.held
     some = np.unique(np.linspace(0, plan.frames - 1, LOOKS).astype(int))
 
@@ -135,7 +139,7 @@ def draw_pairs(plan: ClipPlan, index: int) -> PairTake:
     def looks(share: NDArray[np.float64]) -> NDArray[np.float32]:
         return _glance(world, recorded, where[:, some].ravel(), cameras(share)[:, some].reshape(-1, 4, 4))
 
-    novel = cameras(clear_share(looks, near)).reshape(-1, 4, 4)
+    novel = cameras(clear_share(looks, least)).reshape(-1, 4, 4)
     shots = take(recorded, np.concatenate([np.arange(len(shown)), where.ravel()]))
     shots = shots._replace(c2w=np.concatenate([path, novel]))
     return PairTake(shots, where, frames, 1 / float(np.median(depth)), world.address, world.style)
