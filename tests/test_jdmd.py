@@ -299,10 +299,9 @@ class TestSeeds:
 SMALL = {"num_layers": 1}
 
 
-def distillation(tasks=BOTH, seed=0, **config) -> Jdmd:
-    """seed: of the student's first weights."""
+def distillation(tasks=BOTH, weights_of=0, **config) -> Jdmd:
     teachers = {task: tiny_dit(10 + BOTH.index(task), **SMALL) for task in tasks}
-    return Jdmd(tiny_dit(seed, **SMALL), teachers, table, JdmdConfig(**config))
+    return Jdmd(tiny_dit(weights_of, **SMALL), teachers, table, JdmdConfig(**config))
 
 
 def batches(number, tasks=BOTH):
@@ -373,6 +372,12 @@ class TestJdmd:
         assert float(student_gradient(distillation(guidance=0.0, **options), 1).abs().max()) == 0
         assert float(student_gradient(distillation(guidance=3.0, **options), 1).abs().max()) > 0
 
+    def test_every_step_and_seed_has_noise_of_its_own(self):
+        places = [(0, 0), (0, 1), (1, 0)]
+        losses = [distillation(seed=seed).step(number, batches(0)) for seed, number in places]
+        for task in BOTH:
+            assert len({lost[f"critic/{task}"] for lost in losses}) == len(places)
+
     def test_an_average_follows_the_student(self):
         jdmd = distillation(critic_updates=1, average=0.75)
         before = weights(jdmd)
@@ -397,7 +402,7 @@ class TestJdmd:
         for number in range(3):
             stopped.step(number, batches(number))
         write_state(tmp_path / "state.safetensors", packed(stopped.networks, stopped.optimizers))
-        resumed = distillation(seed=1, critic_updates=2)
+        resumed = distillation(weights_of=1, critic_updates=2)
         tensors, _ = read_state(tmp_path / "state.safetensors")
         unpack(tensors, resumed.networks, resumed.optimizers)
         for number in range(3, 5):
