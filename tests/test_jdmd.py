@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 
 from torch.distributions import Normal, kl_divergence  # noqa: E402
 
-from inspatio_gym.star.dit import Dit  # noqa: E402
+from inspatio_gym.star.dit import Dit, Text  # noqa: E402
 from inspatio_gym.star.offline import generate_latents  # noqa: E402
 from inspatio_gym.star.schedule import Schedule, to_clean, to_noisy  # noqa: E402
 from inspatio_gym.training.state import packed, read_state, unpack, write_state  # noqa: E402
@@ -322,6 +322,49 @@ def student_gradient(jdmd, steps=2):
     for number in range(steps):
         jdmd.step(number, batches(number, tuple(jdmd.teachers)))
     return torch.cat([p.grad.flatten() for p in jdmd.networks["student"].parameters()])
+
+
+class Bell(torch.nn.Module):
+    """A network that knows one number: latents are that, give or take one, whatever it is told."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, mean):
+        super().__init__()
+        self.mean = torch.nn.Parameter(torch.tensor(mean))
+
+    def read(self, prompts):
+        return Text(*(0 * self.mean + prompts,) * 2)
+
+    def attended(self, context, text, first_frame=0):
+        return 0 * text.keys.sum() + 0 * text.values.sum()
+
+    def denoise(self, noisy, condition, timestep, cache, text):
+        return bell(self.mean, 1.0)(noisy, timestep).float() + cache
+
+    def joint(self, noisy, condition, timestep, text, reference):
+        return bell(self.mean, 1.0)(noisy, timestep).float()
+
+
+class TestDistillation:
+    @pytest.mark.parametrize(
+        ("teachers", "share", "expected"),
+        [
+            ({"control": 1.0}, 1.0, 1.0),
+            ({"control": 1.0, "visual": -1.0}, 0.01, -1.0),
+            ({"control": 1.0, "visual": -1.0}, 100.0, 1.0),
+        ],
+    )
+    def test_the_student_goes_where_the_teachers_are(self, teachers, share, expected):
+        config = JdmdConfig(control_weight=share, student_rate=0.1, critic_rate=0.1, critic_updates=2)
+        jdmd = Jdmd(Bell(0.0), {task: Bell(mean) for task, mean in teachers.items()}, table, config)
+        means = []
+        for number in range(80):
+            for optimizer in jdmd.optimizers.values():
+                optimizer.param_groups[0]["lr"] = 0.1 * (1 - number / 80)
+            jdmd.step(number, batches(0, tuple(teachers)))
+            means.append(jdmd.networks["student"].mean.item())
+        assert sum(means[-20:]) / 20 == pytest.approx(expected, abs=0.25)
 
 
 class TestJdmd:
