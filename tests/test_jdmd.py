@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 
 from torch.distributions import Normal, kl_divergence  # noqa: E402
 
-from inspatio_gym.star.dit import Dit  # noqa: E402
+from inspatio_gym.star.dit import Dit, Text  # noqa: E402
 from inspatio_gym.star.offline import generate_latents  # noqa: E402
 from inspatio_gym.star.schedule import Schedule, to_clean, to_noisy  # noqa: E402
 from inspatio_gym.training.state import packed, read_state, unpack, write_state  # noqa: E402
@@ -299,10 +299,9 @@ class TestSeeds:
 SMALL = {"num_layers": 1}
 
 
-def distillation(tasks=BOTH, seed=0, **config) -> Jdmd:
-    """seed: of the student's first weights."""
+def distillation(tasks=BOTH, weights_of=0, **config) -> Jdmd:
     teachers = {task: tiny_dit(10 + BOTH.index(task), **SMALL) for task in tasks}
-    return Jdmd(tiny_dit(seed, **SMALL), teachers, table, JdmdConfig(**config))
+    return Jdmd(tiny_dit(weights_of, **SMALL), teachers, table, JdmdConfig(**config))
 
 
 def batches(number, tasks=BOTH):
@@ -323,6 +322,49 @@ def student_gradient(jdmd, steps=2):
     for number in range(steps):
         jdmd.step(number, batches(number, tuple(jdmd.teachers)))
     return torch.cat([p.grad.flatten() for p in jdmd.networks["student"].parameters()])
+
+
+class Bell(torch.nn.Module):
+    """A network that knows one number: latents are that, give or take one, whatever it is told."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, mean):
+        super().__init__()
+        self.mean = torch.nn.Parameter(torch.tensor(mean))
+
+    def read(self, prompts):
+        return Text(*(0 * self.mean + prompts,) * 2)
+
+    def attended(self, context, text, first_frame=0):
+        return 0 * text.keys.sum() + 0 * text.values.sum()
+
+    def denoise(self, noisy, condition, timestep, cache, text):
+        return bell(self.mean, 1.0)(noisy, timestep).float() + cache
+
+    def joint(self, noisy, condition, timestep, text, reference):
+        return bell(self.mean, 1.0)(noisy, timestep).float()
+
+
+class TestDistillation:
+    @pytest.mark.parametrize(
+        ("teachers", "share", "expected"),
+        [
+            ({"control": 1.0}, 1.0, 1.0),
+            ({"control": 1.0, "visual": -1.0}, 0.01, -1.0),
+            ({"control": 1.0, "visual": -1.0}, 100.0, 1.0),
+        ],
+    )
+    def test_the_student_goes_where_the_teachers_are(self, teachers, share, expected):
+        config = JdmdConfig(control_weight=share, student_rate=0.1, critic_rate=0.1, critic_updates=2)
+        jdmd = Jdmd(Bell(0.0), {task: Bell(mean) for task, mean in teachers.items()}, table, config)
+        means = []
+        for number in range(80):
+            for optimizer in jdmd.optimizers.values():
+                optimizer.param_groups[0]["lr"] = 0.1 * (1 - number / 80)
+            jdmd.step(number, batches(0, tuple(teachers)))
+            means.append(jdmd.networks["student"].mean.item())
+        assert sum(means[-20:]) / 20 == pytest.approx(expected, abs=0.25)
 
 
 class TestJdmd:
@@ -373,6 +415,12 @@ class TestJdmd:
         assert float(student_gradient(distillation(guidance=0.0, **options), 1).abs().max()) == 0
         assert float(student_gradient(distillation(guidance=3.0, **options), 1).abs().max()) > 0
 
+    def test_every_step_and_seed_has_noise_of_its_own(self):
+        places = [(0, 0), (0, 1), (1, 0)]
+        losses = [distillation(seed=seed).step(number, batches(0)) for seed, number in places]
+        for task in BOTH:
+            assert len({lost[f"critic/{task}"] for lost in losses}) == len(places)
+
     def test_an_average_follows_the_student(self):
         jdmd = distillation(critic_updates=1, average=0.75)
         before = weights(jdmd)
@@ -397,7 +445,7 @@ class TestJdmd:
         for number in range(3):
             stopped.step(number, batches(number))
         write_state(tmp_path / "state.safetensors", packed(stopped.networks, stopped.optimizers))
-        resumed = distillation(seed=1, critic_updates=2)
+        resumed = distillation(weights_of=1, critic_updates=2)
         tensors, _ = read_state(tmp_path / "state.safetensors")
         unpack(tensors, resumed.networks, resumed.optimizers)
         for number in range(3, 5):

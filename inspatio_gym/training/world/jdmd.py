@@ -143,11 +143,8 @@ class Jdmd:
         for optimizer in self.optimizers.values():
             optimizer.zero_grad()
         found: dict[str, Tensor] = {}
-        device = self.networks["student"].device.type
-        # In older torch, a cast that was cached while there was no gradient has none afterwards: nothing is cached.
-        with torch.autocast(device, torch.bfloat16, enabled=device != "cpu", cache_enabled=False):
-            for task in self.teachers:
-                found |= self._gradients(task, number, batches[task], due)
+        for task in self.teachers:
+            found |= self._gradients(task, number, batches[task], due)
         for name in moved:
             average_gradients(self.networks[name].parameters())
             found[f"gradient_norm/{name}"] = clip_grad_norm_(self.networks[name].parameters(), NORM)
@@ -171,17 +168,21 @@ class Jdmd:
         exit_step = int(torch.randint(steps, (), generator=draw, device=draw.device))
         noise, renoise = draw_noise(shape, draw), draw_noise((shape[0], steps - 1, *shape[1:]), draw)
         prompts = self._prompts(conditions.style)
-        given = student, student.read(prompts), conditions, noise, renoise, exit_step
-        rolled = rollout(*given, schedule)
+        with self._autocast():
+            given = student, student.read(prompts), conditions, noise, renoise, exit_step
+            rolled = rollout(*given, schedule)
         levels = score_timesteps(schedule)
-        lost = flow_loss(joint(fake, prompts, conditions), rolled, schedule, draw, levels)
+        with self._autocast():
+            lost = flow_loss(joint(fake, prompts, conditions), rolled, schedule, draw, levels)
         lost.backward()
         found = {f"critic/{task}": lost.detach()}
         if due:
             timestep, noise = draw_timesteps(levels, shape[0], draw), draw_noise(shape, draw)
-            gradient = self._matching(task, conditions, rolled, timestep, noise)
+            with self._autocast():
+                gradient = self._matching(task, conditions, rolled, timestep, noise)
             weight = self.config.control_weight if task == "control" else 1.0
-            backward_in_chunks(*given, weight / rolled.numel() * gradient, rolled, schedule)
+            with self._autocast(cached=False):
+                backward_in_chunks(*given, weight / rolled.numel() * gradient, rolled, schedule)
             found[f"matching/{task}"] = gradient.abs().mean()
         return found
 
@@ -196,6 +197,12 @@ class Jdmd:
     @torch.no_grad()
     def _prompts(self, style: Any) -> Tensor:
         return self.table(style)
+
+    def _autocast(self, cached: bool = True) -> torch.autocast:
+        """bfloat16 in the networks on a GPU. cached: casts of weights are kept until the end of the context, which older
+        torch must not do where some of it is without gradient: a cast made there has none afterwards."""
+        kind = self.networks["student"].device.type
+        return torch.autocast(kind, torch.bfloat16, enabled=kind != "cpu", cache_enabled=cached)
 
     def _average(self) -> None:
         mine, new = ([*self.networks[name].parameters()] for name in ("averaged", "student"))
