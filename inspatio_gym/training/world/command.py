@@ -30,7 +30,6 @@ with extra("agents"):
 from inspatio_gym.star.dit import DitConfig
 from inspatio_gym.star.taehv import Taehv, TaehvCodec, TaehvConfig
 from inspatio_gym.star.tiny import TINY, TINY_CODEC
-from inspatio_gym.training.world import parallel
 from inspatio_gym.training.world.card import export
 from inspatio_gym.training.world.causal import CausalStage
 from inspatio_gym.training.world.clips import ClipPlan
@@ -41,7 +40,7 @@ from inspatio_gym.training.world.latents import Coded, Footage, LatentPool, code
 from inspatio_gym.training.world.looks import HeldOut, held_out
 from inspatio_gym.training.world.networks import Prompted
 from inspatio_gym.training.world.pool import Pool
-from inspatio_gym.training.world.ranks import rank
+from inspatio_gym.training.world.ranks import begin, end, rank
 from inspatio_gym.training.world.stage import Effort, Rated, Stage, train
 from inspatio_gym.training.world.teachers import ControlStage, VisualStage
 
@@ -125,7 +124,7 @@ def train_world(config: TrainWorldConfig) -> None:
     Raises FloatingPointError where a training diverges; ValueError for a folder that was begun with other sizes or
     clips; FileNotFoundError where a stage needs what is not there.
     """
-    device = parallel.begin(config.device)
+    device = begin(config.device)
     try:
         torch.backends.cudnn.benchmark = True
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
@@ -133,7 +132,7 @@ def train_world(config: TrainWorldConfig) -> None:
             _claim(config)
         _Training(config, device).all()
     finally:
-        parallel.end()
+        end()
 
 
 class _Training:

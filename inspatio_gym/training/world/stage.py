@@ -25,9 +25,8 @@ from tqdm import tqdm
 
 from inspatio_gym.files import written_whole
 from inspatio_gym.training.state import halves, packed, read_state, unpack, write_state
-from inspatio_gym.training.world import parallel
 from inspatio_gym.training.world.pool import Pool
-from inspatio_gym.training.world.ranks import average_gradients, rank
+from inspatio_gym.training.world.ranks import agreed, average_gradients, rank
 
 WARM_UP = 200  # steps
 COOL_DOWN = 0.2  # of the training
@@ -96,7 +95,7 @@ def train(stage: Stage, run: Path, effort: Effort, save_seconds: float, fresh: i
     highest = [group["lr"] for group in groups]
 
     def over() -> float:
-        return parallel.agreed(max(step / effort.steps, spent / (60 * effort.minutes)), device)
+        return agreed(max(step / effort.steps, spent / (60 * effort.minutes)), device)
 
     if (done := over()) >= 1:
         return
@@ -112,7 +111,7 @@ def train(stage: Stage, run: Path, effort: Effort, save_seconds: float, fresh: i
         now = time.monotonic()
         spent, noted = spent + now - noted, now
         done = over()
-        save = done >= 1 or parallel.agreed(now - saved, device) > save_seconds
+        save = done >= 1 or agreed(now - saved, device) > save_seconds
         report.note(losses, step, spent, at_once=save)
         if save:
             if rank() == 0:
@@ -123,14 +122,14 @@ def train(stage: Stage, run: Path, effort: Effort, save_seconds: float, fresh: i
                     save_file(halves(stage.weights()), partial)
             noted = saved = time.monotonic()
     report.close()
-    parallel.agreed(done, device)  # the next stage reads what rank 0 has written by now
+    agreed(done, device)  # the next stage reads what rank 0 has written by now
 
 
 class _Report:
     """What is said of a stage while it trains: a bar, and TensorBoard; by the process of rank 0 alone."""
 
     def __init__(self, stage: Stage, run: Path, effort: Effort, step: int):
-        self._stage, self._run, self._losses = stage, run, list[Mapping[str, float | Tensor]]()
+        self._stage, self._run, self._losses = stage, run, list[dict[str, Tensor]]()
         self._writer = (
             SummaryWriter(str(run / "tensorboard" / stage.name), purge_step=step + 1) if rank() == 0 else None
         )
@@ -141,7 +140,7 @@ class _Report:
     def note(self, losses: Mapping[str, float | Tensor], step: int, seconds: float, at_once: bool) -> None:
         """Take losses down; look at them now and then, or at once. Raises FloatingPointError for one that is not finite."""
         self._bar.update()
-        self._losses.append(losses)
+        self._losses.append({name: torch.as_tensor(value).detach() for name, value in losses.items()})
         if not at_once and len(self._losses) < LOGGED:
             return
         means = _means(self._losses)
@@ -177,12 +176,11 @@ class _Report:
             self._writer.close()
 
 
-def _means(losses: list[Mapping[str, float | Tensor]]) -> dict[str, float]:
+def _means(losses: list[dict[str, Tensor]]) -> dict[str, float]:
     """Of every loss, over the steps that know it."""
     means = {}
     for name in dict.fromkeys(name for one in losses for name in one):
-        values = [torch.as_tensor(one[name], dtype=torch.float32).detach() for one in losses if name in one]
-        means[name] = float(torch.stack(values).mean())
+        means[name] = float(torch.stack([one[name].float() for one in losses if name in one]).mean())
     return means
 
 
