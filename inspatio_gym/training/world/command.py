@@ -10,11 +10,13 @@
     <run>/state, tensorboard     see `stage`
     <run>/inspatio-tiny          the model of jdmd, as `load_tiny` reads it; of causal and v2v: inspatio-tiny-STAGE
 
-A stage needs what those before it left: codec -> control -> visual, causal -> jdmd, v2v.
+A stage needs what those before it left: codec -> control -> visual, causal -> jdmd, v2v. The codec stays as it is once the
+control teacher has been trained on its latents.
 """
 
 import json
-from collections.abc import Generator, Iterator
+import logging
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -43,6 +45,8 @@ from inspatio_gym.training.world.pool import Pool
 from inspatio_gym.training.world.ranks import begin, end, rank
 from inspatio_gym.training.world.stage import Effort, Rated, Stage, train
 from inspatio_gym.training.world.teachers import ControlStage, VisualStage
+
+logger = logging.getLogger(__name__)
 
 StageName = Literal["codec", "control", "visual", "causal", "v2v", "jdmd"]
 NEEDS: dict[StageName, tuple[StageName, ...]] = {
@@ -142,35 +146,45 @@ class _Training:
         self.config, self.device = config, device
         self.plan = replace(config.clips, seed=config.clips.seed + 10_000 * rank())
         self.shown = held_out(config.clips, device)
+        self.pool = LatentPool(self._coded, *self._batches(config.supply.keep))
 
     def all(self) -> None:
-        for name in NEEDS:
-            if name in self.config.stages:
-                for needed in NEEDS[name]:
-                    if not self._file(needed).is_file():
-                        raise FileNotFoundError(
-                            f"expected {self._file(needed)}, which {name} builds on, got none: add {needed} to --stages"
-                        )
-                self._train(self._codec() if name == "codec" else self._latent_stage(name))
-                if name in STUDENTS and rank() == 0:
-                    network = Prompted.load(self._file(name), self.config.transformer)
-                    export(self.config.run, name, network, Taehv.load(self._file("codec")), asdict(self.config))
+        with closing(self.pool):
+            for name in NEEDS:
+                if name in self.config.stages:
+                    self._check(name)
+                    if name == "codec":
+                        self._train_codec()
+                    else:
+                        self._train(self._latent_stage(name))
+                    if name in STUDENTS and rank() == 0:
+                        network = Prompted.load(self._file(name), self.config.transformer)
+                        export(self.config.run, name, network, Taehv.load(self._file("codec")), asdict(self.config))
+
+    def _check(self, name: StageName) -> None:
+        for needed in NEEDS[name]:
+            if not self._file(needed).is_file():
+                raise FileNotFoundError(
+                    f"expected {self._file(needed)}, which {name} builds on, got none: add {needed} to --stages"
+                )
 
     def _train(self, stage: Stage) -> None:
         config = self.config
         effort = getattr(config, stage.name)
         train(stage, config.run, effort, config.save_seconds, config.supply.fresh, self.device)
-        stage.pool.close()
 
-    def _codec(self) -> Stage:
+    def _train_codec(self) -> None:
         config = self.config
+        if self._file("control").is_file():
+            logger.info("the codec stays as it is: %s was trained on its latents", self._file("control"))
+            return
         torch.manual_seed(config.clips.seed)
         network = Taehv(config.autoencoder)
         if self._file("codec").is_file():
             network = Taehv.load(self._file("codec")).requires_grad_(True)
         network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        pool = Pool(self._footage, *self._batches(config.supply.codec_keep))
-        return CodecStage(network, pool, self.shown, config.codec, config.clips.seed)
+        with closing(Pool(self._footage, *self._batches(config.supply.codec_keep))) as pool:
+            self._train(CodecStage(network, pool, self.shown, config.codec, config.clips.seed))
 
     def _latent_stage(self, name: StageName) -> Stage:
         config = self.config
@@ -204,17 +218,13 @@ class _Training:
         return TaehvCodec(Taehv.load(self._file("codec"), self.device, kind))
 
     @cached_property
-    def pool(self) -> LatentPool:
-        def stream(batch: int) -> Iterator[Coded]:
-            with closing(self._footage(batch)) as clips:
-                for one in clips:
-                    yield coded(one, self.coder)
-
-        return LatentPool(stream, *self._batches(self.config.supply.keep))
-
-    @cached_property
     def held_out(self) -> HeldOut:
         return HeldOut(self.shown, self.coder)
+
+    def _coded(self, batch: int) -> Generator[Coded, None, None]:
+        with closing(self._footage(batch)) as clips:
+            for one in clips:
+                yield coded(one, self.coder)
 
     def _footage(self, batch: int) -> Generator[Footage, None, None]:
         supply = self.config.supply

@@ -48,17 +48,18 @@ class Pool(Generic[Clips]):
         return type(self._kept[oldest])(*map(torch.stack, zip(*clips, strict=True)))
 
     def close(self) -> None:
-        """Stop reading; the processes behind the stream end."""
+        """Stop reading for now; the processes behind the stream end."""
         if isinstance(self._running, Generator):
             self._running.close()
         self._running = None
 
     def _read_on(self, oldest: int) -> None:
         began = time.monotonic()
-        if self._running is None or not oldest <= self._read <= self.position:
+        if not oldest <= self._read <= self.position:
             self.close()
             self._kept, self._read = {}, oldest
-            self._running = self._stream(oldest)
+        if self._running is None:
+            self._running = self._stream(self._read)
         while self._read < self.position:
             self._kept[self._read] = next(self._running)
             self._read += 1
