@@ -82,9 +82,9 @@ class CodecStage:
 def codec_losses(shown: Tensor, clip: Tensor, latents: Tensor) -> dict[str, Tensor]:
     """Scalars by name, "total" among them. shown, clip: (B, F, 3, H, W). latents: (B, n, 16, h, w)."""
     apart = shown - clip
-    edges = sum(apart.diff(dim=axis).abs().mean() for axis in (1, 3, 4)) / 3
+    edges = torch.stack([apart.diff(dim=axis).abs().mean() for axis in (1, 3, 4)]).mean()
     images = apart.flatten(0, 1)
-    coarse = sum(functional.avg_pool2d(images, side).abs().mean() for side in COARSE) / len(COARSE)
+    coarse = torch.stack([functional.avg_pool2d(images, side).abs().mean() for side in COARSE]).mean()
     over = (0, 1, 3, 4)
     moments = latents.mean(over).square().mean() + (latents.std(over) - 1).square().mean()
     l1 = apart.abs().mean()

@@ -57,9 +57,10 @@ class Rated(Effort):
 class Stage(Protocol):
     """One part of the training. Its networks and optimizers are its state: random numbers follow from a step's number."""
 
-    name: str
-    pool: Pool[Any]
-
+    @property
+    def name(self) -> str: ...
+    @property
+    def pool(self) -> Pool[Any]: ...
     @property
     def networks(self) -> Mapping[str, nn.Module]: ...
     @property
