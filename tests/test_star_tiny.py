@@ -17,7 +17,19 @@ from inspatio_gym.checkpoints.weights import WeightsError
 from inspatio_gym.star.dit import Dit, DitConfig
 from inspatio_gym.star.schedule import Schedule, sample_block
 from inspatio_gym.star.taehv import Taehv, TaehvConfig
-from inspatio_gym.star.tiny import CODEC, CONFIG, DIT, NAME, TINY, TINY_CODEC, TextTable, load_tiny, new_dit, save_tiny
+from inspatio_gym.star.tiny import (
+    CODEC,
+    CONFIG,
+    DIT,
+    NAME,
+    TINY,
+    TINY_CODEC,
+    TextTable,
+    load_tiny,
+    new_codec,
+    new_dit,
+    save_tiny,
+)
 from inspatio_gym.world import MODELS, best_model, load_model
 from tests.star_worlds import SIZE, tiny_dit
 
@@ -89,11 +101,27 @@ class TestNothing:
         assert table.rows.grad is not None
         assert [bool(row.any()) for row in table.rows.grad] == [True, False, True]
 
-    def test_seeds_make_it_again(self):
+    def test_the_codec_begins_with_grey_frames_and_latents_of_order_one_and_every_weight_soon_learns(self):
+        torch.manual_seed(0)
+        codec, clip = new_codec(SMALL), torch.rand(2, 9, 3, 16, 16)
+        optimizer = torch.optim.SGD(codec.parameters(), lr=0.1)
+        for step in range(3):
+            latents = codec.encode_clip(clip)
+            frames = codec.decode_clip(latents)
+            if step == 0:
+                assert 0.3 < latents.std() < 3
+                assert (frames == 0.5).all()
+            optimizer.zero_grad()
+            (frames - clip).square().mean().backward()
+            optimizer.step()
+        assert all(p.grad is not None and p.grad.abs().max() > 0 for p in codec.parameters())
+
+    @pytest.mark.parametrize("new", [lambda: new_dit(TestNothing.CONFIG), lambda: new_codec(SMALL)])
+    def test_seeds_make_it_again(self, new):
         made = []
         for seed in (1, 1, 2):
             torch.manual_seed(seed)
-            made.append(new_dit(self.CONFIG).patch_embedding.weight)
+            made.append(next(new().parameters()))
         assert torch.equal(made[0], made[1])
         assert not torch.equal(made[0], made[2])
 

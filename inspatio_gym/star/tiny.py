@@ -16,7 +16,8 @@ On disk, in a folder, at 16 bits:
     text.safetensors      the table
     codec.safetensors     the codec
 
-Ref: Peebles and Xie, "Scalable Diffusion Models with Transformers", for weights to begin a training with.
+Ref: Peebles and Xie, "Scalable Diffusion Models with Transformers"; He et al., "Delving Deep into Rectifiers": for weights
+to begin a training with.
 """
 
 import json
@@ -95,6 +96,25 @@ def new_dit(config: DitConfig = TINY) -> Dit:
                 nn.init.xavier_uniform_(layer.weight.data.flatten(1))
             nn.init.zeros_(layer.bias)
     return dit
+
+
+def new_codec(config: TaehvConfig = TINY_CODEC) -> Taehv:
+    """A codec to train from nothing; random numbers are torch's.
+
+    He's matrices, so that pictures make latents of order one from the beginning. Every MemBlock begins as the identity, by
+    its last convolution, and every frame as grey.
+    """
+    codec = Taehv(config)
+    last = f"decoder.{len(codec.decoder) - 1}"
+    for name, layer in codec.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            if name == last or name.endswith("conv.4"):
+                nn.init.zeros_(layer.weight)
+            else:
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.constant_(layer.bias, 0.5 if name == last else 0)
+    return codec
 
 
 def save_tiny(folder: Path, dit: Dit, table: TextTable, codec: Taehv) -> None:
