@@ -31,7 +31,7 @@ with extra("agents"):
 
 from inspatio_gym.star.dit import DitConfig
 from inspatio_gym.star.taehv import Taehv, TaehvCodec, TaehvConfig
-from inspatio_gym.star.tiny import TINY, TINY_CODEC
+from inspatio_gym.star.tiny import TINY, TINY_CODEC, new_codec
 from inspatio_gym.training.world.card import export
 from inspatio_gym.training.world.causal import CausalStage
 from inspatio_gym.training.world.clips import ClipPlan
@@ -179,9 +179,8 @@ class _Training:
             logger.info("the codec stays as it is: %s was trained on its latents", self._file("control"))
             return
         torch.manual_seed(config.clips.seed)
-        network = Taehv(config.autoencoder)
-        if self._file("codec").is_file():
-            network = Taehv.load(self._file("codec")).requires_grad_(True)
+        left = self._file("codec")
+        network = Taehv.load(left).requires_grad_(True) if left.is_file() else new_codec(config.autoencoder)
         network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         with closing(Pool(self._footage, *self._batches(config.supply.codec_keep))) as pool:
             self._train(CodecStage(network, pool, self.shown, config.codec, config.clips.seed))

@@ -11,6 +11,7 @@ F = 1 + 4 (n - 1) frames in blocks of 9, 12, 12, ...; n a multiple of 3. Kept in
 """
 
 from collections.abc import Generator
+from contextlib import closing
 from typing import NamedTuple
 
 import torch
@@ -68,15 +69,12 @@ class LatentPool(Pool[Coded]):
 
 def footage(plan: ClipPlan, batch: int, device: str, workers: int, start: int) -> Generator[Footage, None, None]:
     """Endless batches of clips from the batch `start` on. workers: processes that make worlds ahead, shared by both."""
-    shown = pairs(plan, batch, device, workers - workers // 3, start * batch)
-    filmed = films(plan, batch, device, workers // 3, start * batch)
-    try:
+    with (
+        closing(pairs(plan, batch, device, workers - workers // 3, start * batch)) as shown,
+        closing(films(plan, batch, device, workers // 3, start * batch)) as filmed,
+    ):
         for pair, film in zip(shown, filmed, strict=True):
             yield Footage(*pair, film)
-    finally:
-        for stream in (shown, filmed):
-            if isinstance(stream, Generator):
-                stream.close()
 
 
 def code(frames: Tensor, encoder: Encoder) -> Tensor:
