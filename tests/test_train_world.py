@@ -1,6 +1,6 @@
 """Training a tiny STAR model from nothing: its stages, how they are resumed, what comes out."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,7 +63,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TrainWorldConfig:
     )  # fmt: skip
 
 
-def noise(plan: ClipPlan, batch: int, device: str, workers: int, start: int) -> Iterator[Footage]:
+def noise(plan: ClipPlan, batch: int, device: str, workers: int, start: int) -> Generator[Footage, None, None]:
     """Batches of clips without a world behind them: noise that follows from its place in the stream."""
     while True:
         draw = generator(device, start)
@@ -161,7 +161,7 @@ class Numbers(NamedTuple):
     number: torch.Tensor
 
 
-def counted(first: int) -> Iterator[Numbers]:
+def counted(first: int) -> Generator[Numbers, None, None]:
     """Batches of two clips, which say which they are."""
     while True:
         yield Numbers(torch.tensor([2 * first, 2 * first + 1]))

@@ -7,7 +7,7 @@ same. Clips are read from the stream when they are first drawn, so that seeking 
 """
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from typing import Generic, TypeVar
 
 import torch
@@ -23,14 +23,14 @@ class Pool(Generic[Clips]):
     gone in; `waited`: seconds spent on reading the stream.
     """
 
-    def __init__(self, stream: Callable[[int], Iterator[Clips]], first: int, keep: int):
+    def __init__(self, stream: Callable[[int], Generator[Clips, None, None]], first: int, keep: int):
         if not 1 <= first <= keep:
             raise ValueError(f"expected 1 batch or more in a pool, and no more than it keeps, got {first} of {keep}")
         self.position, self.first, self.waited = first, first, 0.0
         self._stream, self._keep = stream, keep
         self._kept: dict[int, Clips] = {}
         self._read = 0
-        self._running: Iterator[Clips] | None = None
+        self._running: Generator[Clips, None, None] | None = None
 
     def seek(self, position: int) -> None:
         """Hold what the pool holds after `position` batches."""
@@ -49,7 +49,7 @@ class Pool(Generic[Clips]):
 
     def close(self) -> None:
         """Stop reading for now; the processes behind the stream end."""
-        if isinstance(self._running, Generator):
+        if self._running is not None:
             self._running.close()
         self._running = None
 
