@@ -43,7 +43,7 @@ with extra("star"):
 
 NAME = "inspatio-tiny"
 TINY = DitConfig(dim=320, ffn_dim=1280, num_heads=5, num_layers=8, text_dim=64, text_len=4)
-"""Sizes of the transformer: 64 GFLOP for a block of 12 frames at 128x224."""
+"""Sizes of the transformer: 63 GFLOP for a block of 12 frames at 128x224."""
 TINY_CODEC = TaehvConfig(
     encoder=(16, 24, 64, 64), decoder=(96, 64, 32, 16), encoder_blocks=(1, 1, 1), decoder_blocks=(3, 3, 1)
 )
