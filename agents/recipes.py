@@ -134,7 +134,9 @@ TUNED: dict[str, dict[str, Any]] = {
         "steps": 1_000_000,
         "minutes": 8.0,
         "validation_episodes": 50,
-        "ppo": PPORecipe(learning_rate=2e-3, batch_size=512, gamma=0.9, gae_lambda=0.9, network=Network(matching=64)),
+        "ppo": PPORecipe(
+            learning_rate=2e-3, batch_size=512, gamma=0.9, gae_lambda=0.9, network=Network(matching=64)
+        ),
         "recurrent_ppo": RecurrentPPORecipe(
             learning_rate=1e-3, n_steps=32, batch_size=512, gamma=0.9, gae_lambda=0.9, network=Network(matching=64)
         ),
