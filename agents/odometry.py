@@ -28,7 +28,7 @@ with extra("agents"):
 
 PAIRS_A_PICTURE = 24
 PACE = 0.45  # of full speed: what two pictures of an episode share is what there is to learn from
-GROUPS, MEMBERS = 16, 4  # of a batch: pictures of one episode each, which are compared with each other and with themselves
+GROUPS, MEMBERS = 16, 4  # of a batch: pictures of one episode each, every one compared with every one
 BATCH = GROUPS * MEMBERS**2  # pairs
 RATE = 1e-3  # of Adam; falls to a twentieth
 UNITS = np.array([0.5, 0.5, 0.5, 30.0, 30.0, 30.0], np.float32)  # of a way: median depths, degrees

@@ -134,9 +134,7 @@ TUNED: dict[str, dict[str, Any]] = {
         "steps": 1_000_000,
         "minutes": 8.0,
         "validation_episodes": 50,
-        "ppo": PPORecipe(
-            learning_rate=2e-3, batch_size=512, gamma=0.9, gae_lambda=0.9, network=Network(matching=64)
-        ),
+        "ppo": PPORecipe(learning_rate=2e-3, batch_size=512, gamma=0.9, gae_lambda=0.9, network=Network(matching=64)),
         "recurrent_ppo": RecurrentPPORecipe(
             learning_rate=1e-3, n_steps=32, batch_size=512, gamma=0.9, gae_lambda=0.9, network=Network(matching=64)
         ),
@@ -149,6 +147,8 @@ TUNED: dict[str, dict[str, Any]] = {
         "steps": 1_000_000,
         "minutes": 7.0,
         "ppo": PPORecipe(n_steps=32, batch_size=256, gamma=0.9, log_std_init=-1.5),
+        "recurrent_ppo": RecurrentPPORecipe(n_steps=32, gamma=0.9, log_std_init=-1.5),
+        "sac": SACRecipe(gamma=0.9, gradient_steps=8),
     },
     "InSpatioMoment-v0": {
         # The way across a clip takes 7 to 20 steps, and the pause two.
@@ -158,5 +158,7 @@ TUNED: dict[str, dict[str, Any]] = {
         "minutes": 4.0,
         "validation_episodes": 100,  # 16 tell policies that find 0.8 and 0.95 of the moments apart too poorly
         "ppo": PPORecipe(n_steps=32, batch_size=256, gamma=0.95, log_std_init=-1.0),
+        "recurrent_ppo": RecurrentPPORecipe(n_steps=32, gamma=0.95, log_std_init=-1.0),
+        "sac": SACRecipe(gamma=0.95, gradient_steps=8),
     },
 }

@@ -221,11 +221,12 @@ def as_json(episodes: Episodes) -> dict[str, list[float]]:
 def in_words(records: list[dict[str, Any]], config: Config) -> str:
     """The results in Markdown."""
     first = records[0]
-    seconds = [60 * record["minutes"] for record in records]
+    seeds = ", ".join(str(record["seed"]) for record in records)
+    trainings, which = ("One training", "seed") if len(records) == 1 else (f"{len(records)} trainings", "seeds")
     parts = [
-        f"{len(records)} trainings ({config.algo}, seeds 0 to {len(records) - 1}) in {' and '.join(map(called, config.scenes))}, "
-        f"each {min(seconds) / 60:.1f} to {max(seconds) / 60:.1f} minutes and "
-        f"{min(r['steps'] for r in records):,} to {max(r['steps'] for r in records):,} steps on {first['cores']} cores; "
+        f"{trainings} ({config.algo}, {which} {seeds}) in "
+        f"{' and '.join(map(called, config.scenes))}, {span([r['minutes'] for r in records], '.1f')} minutes and "
+        f"{span([r['steps'] for r in records], ',')} steps on {counted(first['cores'], 'core')}; "
         f"{config.episodes} episodes of at most {first['world']['max_episode_steps']} steps for each training, from start "
         f"states that no training uses. {first['machine']}"
     ]
@@ -234,6 +235,17 @@ def in_words(records: list[dict[str, Any]], config: Config) -> str:
         parts.append(f"Played in {where}:")
         parts.append(as_markdown(table([record["played"][name] for record in records])))
     return "\n\n".join(parts)
+
+
+def span(values: list[float], form: str) -> str:
+    """The least and the greatest of some values, or the one that all are."""
+    low, high = format(min(values), form), format(max(values), form)
+    return low if low == high else f"{low} to {high}"
+
+
+def counted(number: int, name: str) -> str:
+    """So many of a thing."""
+    return f"{number} {name}{'' if number == 1 else 's'}"
 
 
 def called(scene: str) -> str:

@@ -78,10 +78,8 @@ def _machine() -> Iterator[Finding]:
 def machine() -> str:
     """One sentence for whatever was measured here: processor, system, versions."""
     versions = ", ".join(f"{name} {found}" for fine, name, found in map(_package, MEASURED_WITH) if fine)
-    return (
-        f"{processor()}, {threads()} cores; {platform.system()} {platform.release()}, Python {platform.python_version()}; "
-        f"{versions}."
-    )
+    cores = f"{threads()} core{'s' * (threads() > 1)}"
+    return f"{processor()}, {cores}; {platform.system()} {platform.release()}, Python {platform.python_version()}; {versions}."
 
 
 def processor() -> str:

@@ -39,7 +39,7 @@ def test_a_study_that_is_done_is_not_done_again_and_fills_its_page(done: Config,
     page.write_text("Before.\n<!-- results moment-room -->\nstale\n<!-- end of results -->\nAfter.\n")
     main(replace(done, page=page, picture=tmp_path / "curves.png", zoo="tiny"))
     said, text = capsys.readouterr().out, page.read_text()
-    assert text.startswith("Before.\n<!-- results moment-room -->\n1 trainings (ppo, seeds 0 to 0) in room, ")
+    assert text.startswith("Before.\n<!-- results moment-room -->\nOne training (ppo, seed 0) in room, ")
     assert text.endswith("<!-- end of results -->\nAfter.\n")
     assert "| oracle | 1.9" in said
     assert "stale" not in text
@@ -58,7 +58,7 @@ def test_the_table_has_means_over_trainings(done: Config):
     lines = table([one["played"]["seen"] for one in (record, other)])
     assert lines[0] == ["agent", "return", "success", "temporal error", "seeks", "steps"]
     assert lines[2][:3] == ["oracle", "3 [1.25, 4.75]", "1"]
-    assert in_words([record, other], done).startswith("2 trainings")
+    assert in_words([record, other], done).startswith("2 trainings (ppo, seeds 0, 0) in room")
 
 
 def test_nested_intervals_tell_of_trainings_and_of_episodes():
