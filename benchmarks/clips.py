@@ -8,7 +8,7 @@
     made       clips/s with the splat, or the sensor, besides: what the driver does
     stream     clips/s of `pairs` or `films`, all together: what a training sees
     floor      clips/s if nothing but the tests of rays were to be done, as in `benchmarks.generation`
-    views      traced for a clip: recorded views are shared by the clips of a world, a film's frame has four
+    rays       through each pixel, of all views of a clip: recorded ones are shared by the clips of a world
 
 Below it is how far pictures of few rays a pixel are from those of 3 x 3, in dB.
 
@@ -31,8 +31,9 @@ from benchmarks.generation import RAYS, fastest, flops_of, peak_flops, timed
 from inspatio_gym.evaluation.images import psnr
 from inspatio_gym.scenes.synthetic.batch import Renderer
 from inspatio_gym.scenes.synthetic.export import STYLES, WORLDS, make_world
+from inspatio_gym.scenes.synthetic.tracer import Shots
 from inspatio_gym.training.world.clips import ClipPlan, films, pairs, render_films, render_pairs
-from inspatio_gym.training.world.takes import draw_films, draw_pairs
+from inspatio_gym.training.world.takes import FilmTake, PairTake, draw_films, draw_pairs
 
 FINEST = 3  # rays along each side of a pixel
 LOOKS = 4  # worlds that rays are compared in
@@ -54,14 +55,19 @@ class Config:
     """Which clips; its families are measured one by one."""
 
 
+def traced(plan: ClipPlan, take: PairTake | FilmTake) -> list[tuple[Shots, int]]:
+    """What the tracer draws of a world: shots, with so many rays along each side of a pixel."""
+    true = [(take.shots, plan.samples)] if isinstance(take, PairTake) else []
+    return true + ([(take.filmed.shots, 1)] if take.filmed else [])
+
+
 def measured(config: Config, plan: ClipPlan, kind: str, peak: float) -> str:
     """One row of the table."""
-    draw, render, stream, rays = {
-        "pairs": (draw_pairs, render_pairs, pairs, plan.samples**2),
-        "films": (draw_films, render_films, films, 1),
+    draw, render, stream = {
+        "pairs": (draw_pairs, render_pairs, pairs),
+        "films": (draw_films, render_films, films),
     }[kind]
     renderer = Renderer(config.device)
-    samples = plan.samples if kind == "pairs" else 1
     draw(plan, 0)  # compiles
     start = time.process_time()
     takes = [draw(plan, k) for k in range(max(config.worlds, 8))]
@@ -73,7 +79,7 @@ def measured(config: Config, plan: ClipPlan, kind: str, peak: float) -> str:
             plan.clips * len(chosen) * fastest(lambda: [work(take) for take in chosen], config.device, config.seconds)
         )
 
-    drawn = rate(lambda take: renderer.trace(take.shots, plan.size, samples))
+    drawn = rate(lambda take: [renderer.trace(shots, plan.size, samples) for shots, samples in traced(plan, take)])
     made = rate(partial(render, renderer, plan))
     batches = stream(plan, plan.clips, config.device, config.workers)
     # Workers take seconds to start; all have made several worlds once those asked for ahead are used up twice.
@@ -82,10 +88,12 @@ def measured(config: Config, plan: ClipPlan, kind: str, peak: float) -> str:
     times = timed(lambda: [next(batches) for _ in range(config.worlds)], config.device, config.seconds)
     streamed = plan.clips * config.worlds * len(times) / sum(times)
     batches.close()
-    views = np.mean([len(take.shots.c2w) for take in chosen]) / plan.clips
-    work = np.mean([flops_of(take.shots) for take in chosen])
-    floor = peak / (plan.size[0] * plan.size[1] * RAYS * rays * work * views)
-    return f"{taken:,.0f} | {drawn:,.2f} | {made:,.2f} | {streamed:,.2f} | {floor:,.0f} | {views:.0f}"
+    parts = [part for take in chosen for part in traced(plan, take)]
+    clips = plan.clips * len(chosen)
+    rays = sum(len(shots.c2w) * samples**2 for shots, samples in parts) / clips
+    work = sum(len(shots.c2w) * samples**2 * flops_of(shots) for shots, samples in parts) / clips
+    floor = peak / (plan.size[0] * plan.size[1] * RAYS * work)
+    return f"{taken:,.0f} | {drawn:,.2f} | {made:,.2f} | {streamed:,.2f} | {floor:,.0f} | {rays:.0f}"
 
 
 def apart(name: str, style: str, plan: ClipPlan, samples: int) -> float:
@@ -107,11 +115,13 @@ def main(config: Config) -> None:
         f"{plan.size[0]}x{plan.size[1]}, {plan.samples}x{plan.samples} rays, {plan.clips} clips a world; "
         f"matrix product of doubles: {peak / 1e12:.2f} TFLOP/s\n"
     )
-    print("| what | world | taken by a core | drawn | made | stream | floor | views |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| what | world | style | taken by a core | drawn | made | stream | floor | rays |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for kind in ("pairs", "films"):
         for name in plan.names:
-            print(f"| {kind} | {name} | {measured(config, replace(plan, names=(name,)), kind, peak)} |", flush=True)
+            for style in plan.styles if kind == "pairs" else ("camera",):
+                row = measured(config, replace(plan, names=(name,), styles=(style,)), kind, peak)
+                print(f"| {kind} | {name} | {style} | {row} |", flush=True)
     print("\n| world | style | 1 ray, dB | 2 x 2, dB |\n|---|---|---|---|")
     for name in WORLDS:
         for style in STYLES:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import islice
 
 import cv2
@@ -39,7 +40,7 @@ def psnr(a, b) -> float:
 
 @pytest.mark.parametrize("name", list(WORLDS))
 def test_source_and_target_are_the_truth_of_their_cameras_at_the_moments_shown(name: str):
-    plan = ClipPlan(seed=2, names=(name,), size=SIZE, frames=21, clips=2)
+    plan = ClipPlan(seed=2, names=(name,), styles=("plain",), size=SIZE, frames=21, clips=2)
     take, clips = draw_pairs(plan, 0), next(pairs(plan, 2))
     world, recorded = world_of(take.world), take.where.max() + 1
     for clip, frame in ((0, 0), (0, 20), (1, 13)):
@@ -53,7 +54,7 @@ def test_source_and_target_are_the_truth_of_their_cameras_at_the_moments_shown(n
 
 
 def test_a_camera_that_stays_sees_the_source():
-    plan = ClipPlan(seed=1, size=SIZE, frames=9, clips=1, turn_deg=0, move=0, held=0)
+    plan = ClipPlan(seed=1, styles=("plain",), size=SIZE, frames=9, clips=1, turn_deg=0, move=0, held=0)
     for clips in islice(pairs(plan, 1), 3):
         assert torch.equal(clips.target, clips.source)
         assert clips.mask.all()
@@ -72,7 +73,7 @@ def test_what_is_covered_shows_the_truth_and_holes_are_black():
 
 def test_a_render_is_what_an_environment_would_show_the_model():
     """Computed again from the scene's own units: the world's scale, its cameras and its depth."""
-    plan = ClipPlan(seed=3, names=("table",), size=SIZE, frames=9, clips=1)
+    plan = ClipPlan(seed=3, names=("table",), styles=("plain",), size=SIZE, frames=9, clips=1)
     take, clips = draw_pairs(plan, 0), next(pairs(plan, 1))
     world, recorded = world_of(take.world), take.where.max() + 1
     times_s = take.frames[0] / world.fps
@@ -85,6 +86,19 @@ def test_a_render_is_what_an_environment_would_show_the_model():
     render, mask = splat(frames, depth, source_c2w, target_c2w, lenses, "frame")[:2]
     assert (clips.mask[0] == (mask > 0)).float().mean() > 0.999
     assert psnr(clips.render[0], (render + 1) * 127.5) > 40
+
+
+def test_what_style_camera_recorded_went_through_the_sensor_and_targets_did_not():
+    plan = ClipPlan(
+        seed=3, names=("room",), styles=("camera",), size=(64, 112), frames=9, clips=1, turn_deg=0, move=0, held=0
+    )
+    take, clips = draw_pairs(plan, 0), next(pairs(plan, 1))
+    world, frame = world_of(take.world), int(take.frames[0, 4])
+    true = world.render(world.path(frame / world.fps), frame / world.fps, plan.size).rgb
+    filmed = picture(world, frame, plan.size)
+    np.testing.assert_array_equal(clips.target[0, 4].movedim(0, -1), true)
+    assert psnr(clips.source[0, 4].movedim(0, -1), filmed) > psnr(true, filmed) + 3
+    assert psnr(clips.render[0, 4], clips.source[0, 4]) > 40
 
 
 # --- moments and cameras ----------------------------------------------------------------------------------------------
@@ -187,6 +201,7 @@ def test_worlds_are_never_those_kept_for_tests_and_styles_are_told():
     for draw in (draw_pairs, draw_films):
         seeds = [parse(draw(SMALL, k).world).seed for k in range(4)]
         assert min(seeds) >= FIRST_TRAINING_SEED
+        assert 900 <= parse(draw(replace(SMALL, worlds=(900, 902)), 0).world).seed < 902
     for style in STYLES:
         clips = next(pairs(ClipPlan(styles=(style,), size=SIZE, frames=9, clips=1, samples=1), 1))
         assert ROWS[int(clips.style)] == style

@@ -226,7 +226,7 @@ def _offsets(
 
 
 def clear_share(
-    looks: Callable[[NDArray[np.float64]], NDArray[np.float32]], least: NDArray[np.float64]
+    looks: Callable[[NDArray[np.float64]], NDArray[np.float32]], least: NDArray[np.floating]
 ) -> NDArray[np.float64]:
     """How much of their way C cameras may go from recorded ones, (C,) from 1 to 0, to stand clear of everything.
 

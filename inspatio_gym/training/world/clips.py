@@ -2,15 +2,15 @@
 
     for clips in pairs(ClipPlan(seed=0), batch=16, device="cuda", workers=8): ...
 
-    source   (B, F, 3, H, W)   the recorded camera's frames, in the order shown: played, paused, slow or reversed
+    source   (B, F, 3, H, W)   the recorded video's frames, in the order shown: played, paused, slow or reversed
     target   (B, F, 3, H, W)   the truth from a novel camera at the same moments
     render   (B, F, 3, H, W)   the source, lifted by its true depth and splatted into the novel cameras
     mask     (B, F, 1, H, W)   where anything landed
     films    (B, F, 3, H, W)   worlds of style "camera" through their sensor, played forward
 
 Bytes on the device: x / 127.5 - 1 is what `StarModel` shows its networks, and the holes of a render, bytes of 0, are -1
-exactly. The splat is the model's: normalised frame by frame, depths and cameras in scene units (median depth 1). Pairs
-of both styles are true light; the sensor is in films alone.
+exactly. The splat is the model's: normalised frame by frame, depths and cameras in scene units (median depth 1). As in a
+scene, what style "camera" recorded has gone through its sensor, and so has the render made of it; targets are true light.
 
 Worker processes draw worlds, moments and cameras (`takes`); the driver renders, splats and develops world by world on the
 device. Clip i of a plan is the same whatever the batch, the start and the workers: bit for bit on the CPU, and but for
@@ -26,7 +26,7 @@ from typing import NamedTuple, TypeVar
 from inspatio_gym.extras import extra
 from inspatio_gym.scenes.synthetic.batch import Renderer, in_order
 from inspatio_gym.scenes.synthetic.export import STYLES
-from inspatio_gym.training.world.takes import SHUTTER, ClipPlan, FilmTake, PairTake, draw_films, draw_pairs
+from inspatio_gym.training.world.takes import SHUTTER, ClipPlan, Exposures, FilmTake, PairTake, draw_films, draw_pairs
 
 with extra("star"):
     import torch
@@ -90,10 +90,10 @@ def _batches(
     """What is rendered of world after world, `clips` of each, cut into batches."""
     first, skipped = divmod(start, clips)
     with closing(in_order(draw, first, workers)) as takes:
-        rest = tuple(part[skipped:] for part in render(next(takes)))
+        rest: tuple[Tensor, ...] = tuple(part[skipped:] for part in render(next(takes)))
         while True:
-            missing = batch - len(rest[0])
-            gathered = [rest, *(render(next(takes)) for _ in range(math.ceil(missing / clips)))]
+            missing = math.ceil((batch - len(rest[0])) / clips)
+            gathered = [rest, *(render(next(takes)) for _ in range(missing))]
             whole = tuple(torch.cat(parts) for parts in zip(*gathered, strict=True))
             yield tuple(part[:batch] for part in whole)
             rest = tuple(part[batch:] for part in whole)
@@ -105,7 +105,7 @@ def render_pairs(renderer: Renderer, plan: ClipPlan, take: PairTake) -> Pairs:
     rgb, depth, _ = (torch.as_tensor(part) for part in renderer.trace(take.shots, plan.size, plan.samples))
     shown, where = take.where.max() + 1, torch.from_numpy(take.where.ravel()).to(device)
     frames = rgb.movedim(-1, 1).contiguous()
-    source, target = frames[:shown][where], frames[shown:]
+    source = (frames[:shown] if take.filmed is None else _developed(renderer, plan, take.filmed))[where]
     cameras = take.shots.c2w.copy()
     cameras[:, :3, 3] *= take.scale
     recorded, novel, lenses = (
@@ -117,17 +117,23 @@ def render_pairs(renderer: Renderer, plan: ClipPlan, take: PairTake) -> Pairs:
     )[:2]
     render = ((render + 1) * 127.5).round().to(torch.uint8)
     style = torch.full((len(take.where),), ROWS.index(take.style), device=device)
-    clips = (part.unflatten(0, take.where.shape) for part in (source, target, render, mask > 0))
-    return Pairs(*clips, style)
+
+    def clips(flat: Tensor) -> Tensor:
+        return flat.unflatten(0, take.where.shape)
+
+    return Pairs(clips(source), clips(frames[shown:]), clips(render), clips(mask > 0), style)
 
 
 def render_films(renderer: Renderer, plan: ClipPlan, take: FilmTake) -> tuple[Tensor]:
     """The films of one world, uint8 (C, F, 3, H, W), on the renderer's device."""
-    device = renderer.device
+    return (_developed(renderer, plan, take.filmed)[torch.from_numpy(take.where).to(renderer.device)],)
+
+
+def _developed(renderer: Renderer, plan: ClipPlan, filmed: Exposures) -> Tensor:
+    """The U frames of a film, uint8 (U, 3, H, W)."""
     rgb, depth, _ = (
-        torch.as_tensor(part).unflatten(0, (-1, SHUTTER**2)) for part in renderer.trace(take.shots, plan.size)
+        torch.as_tensor(part).unflatten(0, (-1, SHUTTER**2)) for part in renderer.trace(filmed.shots, plan.size)
     )
-    generator = torch.Generator(device).manual_seed(take.seed)
-    noise = torch.randn((len(rgb), 3, *plan.size), generator=generator, device=device)
-    frames = develop(rgb, depth[:, SHUTTER**2 // 2], take.settings, noise)
-    return (frames[torch.from_numpy(take.where).to(device)],)
+    generator = torch.Generator(renderer.device).manual_seed(filmed.seed)
+    noise = torch.randn((len(rgb), 3, *plan.size), generator=generator, device=renderer.device)
+    return develop(rgb, depth[:, SHUTTER**2 // 2], filmed.settings, noise)

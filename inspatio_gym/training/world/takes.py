@@ -54,10 +54,12 @@ class ClipPlan:
     """Families of worlds."""
     styles: tuple[str, ...] = STYLES
     """Styles of pairs; films are always of style camera."""
+    worlds: tuple[int, int] = (FIRST_TRAINING_SEED, 2**31)
+    """Seeds of worlds, from the first to before the second; those below 1000 are held out."""
     size: Size = (128, 224)
     """Height and width, multiples of 16."""
     samples: int = 2
-    """Rays along each side of a pixel of a pair; films have 2."""
+    """Rays along each side of a pixel of true light; the sensor has 2."""
     frames: int = 33
     """Of a clip: 9, and 12 for each further block."""
     clips: int = 4
@@ -83,6 +85,17 @@ class ClipPlan:
             raise ValueError(f"clips: expected at least one of a world, got {self.clips}")
 
 
+class Exposures(NamedTuple):
+    """What the sensor of one world is exposed to in U frames of its film."""
+
+    shots: Shots
+    """4 moments of each frame."""
+    settings: tuple[Setting, ...]
+    """U of the sensor."""
+    seed: int
+    """Of the sensor's noise."""
+
+
 class PairTake(NamedTuple):
     """C clips of pairs in one world."""
 
@@ -97,21 +110,18 @@ class PairTake(NamedTuple):
     world: str
     """A name that `load_scene` takes: "synthetic:room?seed=1234&style=camera"."""
     style: str
+    filmed: Exposures | None
+    """Of the U recorded frames, in style camera."""
 
 
 class FilmTake(NamedTuple):
     """C clips of what the sensor of one world films."""
 
-    shots: Shots
-    """4 moments of the exposure of each of U frames."""
+    filmed: Exposures
     where: NDArray[np.intp]
     """(C, F) which of the U frames each frame of a clip is."""
     frames: NDArray[np.int64]
     """(C, F) its number in the world's film."""
-    settings: tuple[Setting, ...]
-    """U of the sensor."""
-    seed: int
-    """Of the sensor's noise."""
     world: str
 
 
@@ -142,7 +152,8 @@ def draw_pairs(plan: ClipPlan, index: int) -> PairTake:
     novel = cameras(clear_share(looks, least)).reshape(-1, 4, 4)
     shots = take(recorded, np.concatenate([np.arange(len(shown)), where.ravel()]))
     shots = shots._replace(c2w=np.concatenate([path, novel]))
-    return PairTake(shots, where, frames, 1 / float(np.median(depth)), world.address, world.style)
+    filmed = _exposures(world, shown, plan, rng) if world.style == "camera" else None
+    return PairTake(shots, where, frames, 1 / float(np.median(depth)), world.address, world.style, filmed)
 
 
 def draw_films(plan: ClipPlan, index: int) -> FilmTake:
@@ -157,15 +168,14 @@ def draw_films(plan: ClipPlan, index: int) -> FilmTake:
     begin = rng.integers(0, world.num_frames - plan.frames + 1, plan.clips)
     frames = begin[:, None] + np.arange(plan.frames)
     shown, where = np.unique(frames, return_inverse=True)
+    return FilmTake(_exposures(world, shown, plan, rng), where.reshape(frames.shape), frames, world.address)
+
+
+def _exposures(world: SyntheticWorld, shown: NDArray[np.int64], plan: ClipPlan, rng: np.random.Generator) -> Exposures:
+    """Of the frames `shown` (U,) of a world's film."""
     times_s = shown / world.fps
-    return FilmTake(
-        open_shutter(world, times_s, plan.size, SHUTTER),
-        where.reshape(frames.shape),
-        frames,
-        tuple(setting(world.seed, float(t)) for t in times_s),
-        int(rng.integers(2**62)),
-        world.address,
-    )
+    settings = tuple(setting(world.seed, float(t)) for t in times_s)
+    return Exposures(open_shutter(world, times_s, plan.size, SHUTTER), settings, int(rng.integers(2**62)))
 
 
 def _world(plan: ClipPlan, style: str, rng: np.random.Generator) -> SyntheticWorld:
@@ -185,7 +195,7 @@ def _played(world: SyntheticWorld, frames: int, rng: np.random.Generator) -> NDA
     return np.concatenate(parts)
 
 
-def _curves(plan: ClipPlan, near: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+def _curves(plan: ClipPlan, near: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.float64]:
     """Offsets from recorded cameras (C, F, 6): yaw, pitch, roll in degrees, then right, down, ahead in metres."""
     count = len(near)
     turn, move = plan.turn_deg, plan.move
