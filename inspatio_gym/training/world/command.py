@@ -87,7 +87,7 @@ class TrainWorldConfig:
     $ inspatio-gym train-world --run runs/tiny --stages jdmd --jdmd.minutes 20 --device cuda
 
     Run it again with the same folder to go on where it stopped, with more minutes to train on. The model is then in
-    RUN/inspatio-tiny; `--model tiny` takes it where a world model is asked for, given its path.
+    RUN/inspatio-tiny: put that folder among the checkpoints, and `--model tiny` takes it.
     """
 
     run: Path = Path("runs/tiny")
@@ -97,9 +97,9 @@ class TrainWorldConfig:
     device: str = "cpu"
     """Where networks learn and pictures are drawn: "cpu" or "cuda"."""
     codec: Rated = field(default_factory=lambda: Rated(5.0, 100_000, 8, 1e-3))
-    """Of the codec."""
+    """How long and how fast the codec is trained."""
     control: Rated = field(default_factory=lambda: Rated(7.0, 100_000, 32, 5e-4))
-    """Of the control teacher."""
+    """The same of the control teacher."""
     visual: Rated = field(default_factory=lambda: Rated(5.0, 100_000, 32, 5e-4))
     """Of the visual teacher."""
     causal: Rated = field(default_factory=lambda: Rated(5.0, 100_000, 32, 2e-4))

@@ -51,7 +51,7 @@ class Rated(Effort):
     """The same, and how fast it learns."""
 
     learning_rate: float
-    """The highest."""
+    """The highest one; it begins and ends lower."""
 
 
 class Stage(Protocol):
