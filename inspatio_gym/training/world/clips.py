@@ -39,7 +39,7 @@ __all__ = ["ROWS", "ClipPlan", "Pairs", "films", "pairs", "render_films", "rende
 
 ROWS = ("null", *STYLES)
 """What a style's number counts: the rows of the table that stands for text."""
-Take = TypeVar("Take", PairTake, FilmTake)
+Take = TypeVar("Take")
 
 
 class Pairs(NamedTuple):
