@@ -70,8 +70,6 @@ class ClipPlan:
     """And stands at most so far from it, in median depths, half as far up or down."""
     held: float = 0.5
     """Share of the pairs whose first block is seen from one camera, as after an environment's reset."""
-    worlds: tuple[int, int] = (FIRST_TRAINING_SEED, 2**31)
-    """Seeds of worlds, from the first to before the second."""
 
     def __post_init__(self) -> None:
         if self.frames % BLOCK_FRAMES != FIRST_FRAMES:
