@@ -1,7 +1,8 @@
-"""What a block of the full-size STAR world costs: milliseconds and memory, stage by stage, on random weights.
+"""What a block of a STAR world costs: milliseconds and memory, stage by stage, on random weights.
 
     python -m benchmarks.star                          # the 1.3B network at 480x832 on the GPU, with both codecs
     python -m benchmarks.star --size 224 128 --batches 1 2 4 8 16
+    python -m benchmarks.star --model tiny --codecs tiny --size 128 224 --device cpu --batches 1 --no-precision
     python -m benchmarks.star --layers 2 --size 64 96 --device cpu --batches 1     # to see it run without a GPU
 
 Speed does not depend on what weights hold, so random ones of the released shapes tell it. A stage is timed between
@@ -26,6 +27,7 @@ from inspatio_gym.star.attention import choose, trial
 from inspatio_gym.star.dit import Dit, DitConfig
 from inspatio_gym.star.model import StarModel
 from inspatio_gym.star.taehv import Taehv, TaehvCodec
+from inspatio_gym.star.tiny import TINY, TINY_CODEC
 from inspatio_gym.types import Size
 from inspatio_gym.world import BlockRequest
 
@@ -36,18 +38,20 @@ STAGES = ("splat", "encode", "prefill", "denoise", "decode", "hand over")
 class Config:
     """Time the blocks of a STAR world of random weights."""
 
+    model: Literal["1.3b", "tiny"] = "1.3b"
+    """Sizes of the transformer."""
     size: Size = (480, 832)
     """Height and width, multiples of 16."""
     device: str = "cuda"
     """Where."""
-    codecs: tuple[Literal["taehv", "vae"], ...] = ("taehv", "vae")
-    """Codecs to time."""
+    codecs: tuple[Literal["taehv", "vae", "tiny"], ...] = ("taehv", "vae")
+    """Codecs to time; tiny: TAEHV at the sizes of the tiny model."""
     batches: tuple[int, ...] = (1, 2, 4)
     """Worlds in one call."""
     blocks: int = 5
     """Blocks to take the median of, after two that warm up."""
     layers: int = 30
-    """Of the transformer."""
+    """Of the 1.3B transformer."""
     attention: str | None = None
     """Kernel; None measures."""
     compile: bool = False
@@ -94,19 +98,21 @@ def request(scene: NoiseScene, first: int, frames: int) -> BlockRequest:
     return BlockRequest(np.abs((at + 63) % 126 - 63), c2w, np.array([frames - 1]))
 
 
-def random_dit(layers: int, device: str, dtype: torch.dtype, attention: str | None = None) -> Dit:
-    """The 1.3B transformer, or its first layers, with random weights."""
-    config = DitConfig(num_layers=layers)
+def random_dit(config: Config, dtype: torch.dtype, attention: str | None = None) -> Dit:
+    """The transformer, or the 1.3B one's first layers, with random weights."""
+    sizes = TINY if config.model == "tiny" else DitConfig(num_layers=config.layers)
     torch.manual_seed(0)
-    with torch.device(device):
-        dit = Dit(config, choose(device, dtype, attention)).to(dtype)
+    with torch.device(config.device):
+        dit = Dit(sizes, choose(config.device, dtype, attention, sizes.head_dim)).to(dtype)
     return dit.eval().requires_grad_(False)
 
 
 def make_codec(name: str, device: str, dtype: torch.dtype) -> Any:
-    """A codec of the released shapes with random weights."""
-    if name == "taehv":
-        return TaehvCodec(Taehv().to(device, dtype, memory_format=torch.channels_last).eval())
+    """A codec with random weights, of the released shapes or the tiny model's."""
+    if name != "vae":
+        return TaehvCodec(
+            Taehv(TINY_CODEC if name == "tiny" else None).to(device, dtype, memory_format=torch.channels_last).eval()
+        )
     from diffusers import AutoencoderKLWan
 
     from inspatio_gym.star.vae import WanVae
@@ -214,7 +220,7 @@ def transformer_flop(config: DitConfig, size: Size, latents: int = 3, steps: int
 def table(config: Config, dtype: torch.dtype, rate: float) -> None:
     """Print milliseconds a stage for every codec and batch."""
     scene = NoiseScene(config.size)
-    dit = random_dit(config.layers, config.device, dtype, config.attention)
+    dit = random_dit(config, dtype, config.attention)
     if config.compile:
         for block in dit.blocks:
             block.compile()
@@ -232,7 +238,7 @@ def table(config: Config, dtype: torch.dtype, rate: float) -> None:
     print("|---|---|" + "---|" * (len(STAGES) + 4))
     for name in config.codecs:
         codec = make_codec(name, config.device, dtype)
-        embed = lambda text: torch.zeros(1, 16, dit.config.text_dim)  # noqa: E731
+        embed = lambda text: torch.zeros(1, 4, dit.config.text_dim)  # noqa: E731
         model = StarModel(dit, codec, codec, embed, render_size=config.size)
         for worlds in config.batches:
             try:
@@ -296,13 +302,15 @@ def long_rollout(model: StarModel, scene: NoiseScene, config: Config) -> None:
 def precision(config: Config) -> None:
     """Print how far one block in bfloat16 lies from float32."""
     scene, results = NoiseScene(config.size), []
-    wide = random_dit(config.layers, config.device, torch.float32)
+    wide = random_dit(config, torch.float32)
     for dtype in (torch.float32, torch.bfloat16):
         torch.manual_seed(1)
         codec = TaehvCodec(Taehv().to(config.device, dtype, memory_format=torch.channels_last).eval())
         dit = wide.to(dtype)
         dit.kernel = choose(config.device, dtype, config.attention if dtype == torch.bfloat16 else None)
-        model = StarModel(dit, codec, codec, lambda text: torch.zeros(1, 16, 4096), render_size=config.size)
+        model = StarModel(
+            dit, codec, codec, lambda text: torch.zeros(1, 4, wide.config.text_dim), render_size=config.size
+        )
         (session,), _ = model.start([scene], [0], [request(scene, 0, model.first_frames)])
         assert session.previous is not None
         results.append(session.previous.double().cpu())

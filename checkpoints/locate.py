@@ -72,7 +72,7 @@ def places(checkpoint: Checkpoint) -> Iterator[Path]:
     """The folders that a checkpoint may be in, best first; they need not exist."""
     yield own_folder(checkpoint)
     if checkpoint.bundled:
-        yield Path(__file__).parent
+        yield Path(__file__).parent / ("" if checkpoint.file else checkpoint.name)
     for folder in checkpoint.released:
         yield checkpoint_folder() / folder
     if cached := _cached(checkpoint):

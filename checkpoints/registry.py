@@ -25,7 +25,7 @@ class Checkpoint:
     file: of a checkpoint that is a single weight file, patterns of it, best first. needs: of one that is a folder, patterns
     of the files without which it is not there. fetch: patterns of what is downloaded and verified.
     released: folders below the checkpoints' folder in which the released projects keep the same files.
-    bundled: it comes with the package.
+    bundled: it comes with the package, beside this file.
     """
 
     name: str
@@ -179,6 +179,17 @@ _ALL = [
                 9_198_450, "f449a1f2e4f6c972aba93b276b1ad0b46a51deb9d9ede2e4857b39693e1c39dc"
             )
         },
+    ),
+    Checkpoint(
+        name="inspatio-tiny",
+        purpose="a tiny world model, codec included, for machines without a GPU",
+        licence="Apache-2.0",
+        repository=None,
+        gigabytes=0.032,
+        needs=("config.json", "dit.safetensors", "text.safetensors", "codec.safetensors"),
+        fetch=("*.json", "*.safetensors"),
+        bundled=True,
+        source="train it with `inspatio-gym train-world`",
     ),
 ]
 

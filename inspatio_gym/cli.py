@@ -7,6 +7,7 @@
     zoo          policies that came along       inspatio_gym.agents.zoo:ZooConfig
     evaluate-world  a world model -> a report   inspatio_gym.evaluation.command.EvaluateWorldConfig
     train-depth  worlds -> a depth network      inspatio_gym.training.depth.TrainDepthConfig
+    train-world  worlds -> a tiny STAR model    inspatio_gym.training.world.command.TrainWorldConfig
     collect      a policy -> datasets           inspatio_gym.collect.config.CollectConfig
     demo         all of it in a few minutes     DemoConfig
     bench        how fast this machine steps    inspatio_gym.bench.BenchConfig
@@ -93,6 +94,10 @@ COMMANDS = {
         "inspatio_gym.evaluation.command:evaluate_world",
     ),
     "train-depth": ("inspatio_gym.training.depth:TrainDepthConfig", "inspatio_gym.training.depth:train_depth"),
+    "train-world": (
+        "inspatio_gym.training.world.command:TrainWorldConfig",
+        "inspatio_gym.training.world.command:train_world",
+    ),
     "collect": ("inspatio_gym.collect.config:CollectConfig", "inspatio_gym.collect.command:collect"),
     "demo": ("inspatio_gym.agents.config:DemoConfig", "inspatio_gym.agents.demo:demo"),
     "bench": ("inspatio_gym.bench:BenchConfig", "inspatio_gym.bench:bench"),

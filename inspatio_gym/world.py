@@ -142,6 +142,7 @@ MODELS = {
     "inspatio-1.5-1.3b": ModelEntry("inspatio_gym.star.release:load_v1_5", (480, 832), ("inspatio-1.5-1.3b", WAN)),
     "inspatio-1.3b": ModelEntry("inspatio_gym.star.release:load_v1", (480, 832), ("inspatio-1.3b", WAN)),
     "warp": ModelEntry("inspatio_gym.warp:WarpModel"),
+    "tiny": ModelEntry("inspatio_gym.star.tiny:load_tiny", (128, 224), ("inspatio-tiny",)),
     "fake": ModelEntry("inspatio_gym.fake:FakeWorld"),
 }
 """By name, the one that "auto" would rather have first."""

@@ -32,6 +32,8 @@ FLOORS = {
     "inspatio_gym.evaluation.pictures": 5,
     "inspatio_gym.evaluation.report": 5,
     "inspatio_gym.training": 3,
+    "inspatio_gym.training.world.card": 5,
+    "inspatio_gym.training.world.command": 5,
     "inspatio_gym.envs": 4,
     "inspatio_gym.agents": 5,
     "inspatio_gym.bench": 5,

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from inspatio_gym.checkpoints.weights import WeightsError  # noqa: E402
 from inspatio_gym.star import codec as protocol  # noqa: E402
 from inspatio_gym.star.codec import nbytes, split, stack  # noqa: E402
-from inspatio_gym.star.taehv import Taehv, TaehvCodec  # noqa: E402
+from inspatio_gym.star.taehv import Taehv, TaehvCodec, TaehvConfig  # noqa: E402
 from inspatio_gym.star.vae import WanVae  # noqa: E402
 
 SIZE = (32, 48)
@@ -317,6 +317,76 @@ def test_taehv_names_the_file_and_the_tensor_that_do_not_fit(taehv_file, tmp_pat
     path.write_bytes(taehv_file.read_bytes()[:-1])
     with pytest.raises(WeightsError, match=r"taew\.safetensors.*cut off"):
         Taehv.load(path)
+
+
+SMALL = TaehvConfig((4, 4, 6, 8), (12, 8, 6, 4), (1, 2, 1), (2, 0, 1))
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A network to train, in double precision."""
+    return lively(Taehv(SMALL)).double()
+
+
+@pytest.mark.parametrize("config", [TaehvConfig(), SMALL])
+def test_taehv_reads_its_sizes_off_the_weights(config, tmp_path):
+    with torch.device("meta"):
+        weights = Taehv(config).state_dict()
+    assert TaehvConfig.of(weights) == config
+    if config == SMALL:
+        save_file({name: torch.ones(weight.shape) for name, weight in weights.items()}, tmp_path / "w.safetensors")
+        assert Taehv.load(tmp_path / "w.safetensors").config == config
+
+
+def test_taehv_refuses_sizes_and_weights_of_something_else(tmp_path):
+    with pytest.raises(ValueError, match="four widths and three numbers of MemBlocks a side"):
+        TaehvConfig(encoder=(64, 64, 64))
+    save_file({"blocks.0.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(WeightsError, match=r"weights of a Taehv in .*other\.safetensors"):
+        Taehv.load(tmp_path / "other.safetensors")
+
+
+def test_taehv_of_another_size_reaches_as_far_as_it_says(small):
+    assert small.reach() == (4, 3)
+    codec, pixels, codes = TaehvCodec(small), frames(33, size=(16, 16)).double(), latents(6, size=(16, 16)).double()
+    for function, whole, wanted in ((codec.encode, pixels, 17), (codec.decode, codes, 3)):
+        less = wanted - (4 if whole is pixels else 1)
+        with torch.no_grad():
+            (_, true), (_, rebuilt), (_, short) = (
+                function(x, None) for x in (whole, whole[:, -wanted:], whole[:, -less:])
+            )
+        assert max((a - b).abs().max() for a, b in zip(rebuilt, true, strict=True)) < 1e-12
+        assert max((a - b).abs().max() for a, b in zip(short, true, strict=True)) > 1e-9
+
+
+def test_taehv_codes_a_clip_as_a_stream_does(small):
+    codec, clip = TaehvCodec(small), frames(33, worlds=2, size=(16, 16)).double()
+    with torch.no_grad():
+        blocks, _ = code(codec.encode, clip.split([9, 12, 12], 1))
+        close(small.encode_clip((clip + 1) / 2), torch.cat(blocks, 1), 1e-12)
+        pairs, _ = code(codec.encode, clip.split([5, *[8] * 3, 4], 1))
+        close(small.encode_clip((clip + 1) / 2, block=2), torch.cat(pairs, 1), 1e-12)
+        codes = latents(5, size=(16, 16)).double()
+        shown, _ = code(codec.decode, codes.split([3, 2], 1))
+        close(small.decode_clip(codes).clamp(0, 1) * 2 - 1, torch.cat(shown, 1), 1e-12)
+
+
+def test_taehv_has_the_gradients_of_finite_differences(small):
+    clip, codes = frames(21, size=(8, 16)).double() / 2 + 0.5, latents(4, size=(8, 16)).double()
+    for function, x in ((small.encode_clip, clip), (small.decode_clip, codes)):
+        assert torch.autograd.gradcheck(function, x.requires_grad_(True), fast_mode=True)
+    (small.decode_clip(small.encode_clip(clip)) - clip).square().mean().backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in small.parameters())
+
+
+def test_taehv_has_a_gradient_out_of_range(small):
+    codes = latents(3, size=(16, 16)).double()
+    far = (small.decode_clip(codes) < 0) | (small.decode_clip(codes) > 1)
+    assert far.any()
+    assert torch.equal(small.decode(codes), small.decode_clip(codes).clamp(0, 1))
+    inputs = codes.requires_grad_(True)
+    (slope,) = torch.autograd.grad(small.decode_clip(inputs)[far].sum(), inputs)
+    assert slope.abs().max() > 0
 
 
 # The Wan VAE

@@ -169,6 +169,138 @@ class TestNetwork:
         assert torch.equal(short.keys, full.keys)
 
 
+class TestTraining:
+    """The same network with gradients, and as a teacher that sees a whole clip."""
+
+    @staticmethod
+    def given(batch=2, frames=3, seed=0):
+        rng = torch.Generator().manual_seed(seed)
+        noisy, context = torch.randn(2, batch, frames, 16, 4, 4, generator=rng)
+        condition = torch.randn(batch, frames, 20, 4, 4, generator=rng)
+        return noisy, condition, torch.tensor([937.5, 250.0])[:batch], context, torch.randn(batch, 5, 24, generator=rng)
+
+    def test_a_context_with_gradients_is_the_cached_one(self):
+        dit = tiny_dit().requires_grad_(True)
+        noisy, condition, timestep, context, words = self.given()
+        text = dit.read(words)
+        with torch.no_grad():
+            cached = dit.denoise(noisy, condition, timestep, dit.prefill(context, text), text)
+        attended = dit.attended(context, text)
+        first = dit.denoise(noisy, condition, timestep, attended, text)
+        assert torch.equal(first, cached)
+        dit.denoise(noisy + 1, condition, timestep, attended, text)
+        assert torch.equal(dit.denoise(noisy, condition, timestep, attended, text), cached)
+
+    @pytest.mark.parametrize("causal", [True, False])
+    def test_gradients_are_finite_differences(self, causal):
+        """Along the gradient, of the weights and of everything that is given."""
+        dit = tiny_dit(dim=16, ffn_dim=16).requires_grad_(True)
+        noisy, condition, timestep, context, words = (x.requires_grad_(x.ndim > 1) for x in self.given())
+        weight = torch.randn(noisy.shape, generator=torch.Generator().manual_seed(1)) / noisy.numel() ** 0.5
+
+        def loss():
+            text = dit.read(words)
+            if causal:
+                flow = dit.denoise(noisy, condition, timestep, dit.attended(context, text), text)
+            else:
+                flow = dit.joint(noisy, condition, timestep, text, context)
+            return (flow * weight).sum()
+
+        for inputs in ([noisy], [condition], [context], [words], list(dit.parameters())):
+            gradients = torch.autograd.grad(loss(), inputs)
+            length = sum(g.square().sum() for g in gradients).sqrt()
+            assert length > 1e-2
+            values = []
+            with torch.no_grad():
+                for step in (0.01, -0.02):
+                    for x, gradient in zip(inputs, gradients, strict=True):
+                        x += step * gradient / length
+                    values.append(loss())
+                for x, gradient in zip(inputs, gradients, strict=True):
+                    x += 0.01 * gradient / length
+            assert float((values[0] - values[1]) / 0.02) == pytest.approx(float(length), rel=0.01)
+
+    def test_every_weight_of_a_causal_step_has_a_gradient(self):
+        dit = tiny_dit().requires_grad_(True)
+        noisy, condition, timestep, context, words = self.given()
+        text = dit.read(words)
+        dit.denoise(noisy, condition, timestep, dit.attended(context, text), text).square().mean().backward()
+        assert all(p.grad is not None and p.grad.abs().max() > 0 for p in dit.parameters())
+
+    def test_all_frames_of_a_clip_see_all_frames(self):
+        dit = tiny_dit()
+        noisy, condition, timestep, reference, words = self.given(frames=4)
+        text = dit.read(words)
+        before = dit.joint(noisy, condition, timestep, text, reference)
+        assert before.shape == noisy.shape
+        for inputs in ("noisy", "condition", "reference"):
+            for frame in range(4):
+                given = {"noisy": noisy.clone(), "condition": condition.clone(), "reference": reference.clone()}
+                given[inputs][:, frame] += 1
+                after = dit.joint(given["noisy"], given["condition"], timestep, text, given["reference"])
+                assert ((after - before).abs().amax((0, 2, 3, 4)) > 1e-4).all()
+
+    def test_samples_have_their_own_timesteps_texts_and_nothing_else(self):
+        dit = tiny_dit()
+        noisy, condition, timestep, reference, words = self.given()
+        both = dit.joint(noisy, condition, timestep, dit.read(words), reference)
+        for k in (0, 1):
+            one = slice(k, k + 1)
+            alone = dit.joint(noisy[one], condition[one], timestep[one], dit.read(words[one]), reference[one])
+            assert apart(both[one], alone) < 1e-5
+            assert apart(dit.joint(noisy, condition, timestep.flip(0), dit.read(words), reference)[one], alone) > 1e-3
+            assert apart(dit.joint(noisy, condition, timestep, dit.read(words.flip(0)), reference)[one], alone) > 1e-3
+
+    def test_without_a_reference_a_clip_is_a_block_that_nothing_came_before(self):
+        """At other frames of the rotary embedding, where distance alone counts."""
+        dit = tiny_dit()
+        noisy, condition, timestep, _, words = self.given()
+        text = dit.read(words)
+        block = dit.denoise(noisy, condition, timestep, dit.attended(None, text), text)
+        assert apart(dit.joint(noisy, condition, timestep, text), block) < 1e-5
+
+    def test_in_one_layer_a_reference_is_a_context_at_the_same_frames(self):
+        """Six frames of it end where a block begins. A second layer would know that the reference has seen the noise."""
+        dit = tiny_dit(num_layers=1)
+        noisy, condition, _, _, words = self.given()
+        reference, never = torch.randn(2, 6, 16, 4, 4), torch.zeros(2)
+        text = dit.read(words)
+        block = dit.denoise(noisy, condition, never, dit.attended(reference, text), text)
+        assert apart(dit.joint(noisy, condition, never, text, reference), block) < 1e-5
+
+    def test_a_past_alone_lies_where_it_lies_behind_a_reference(self):
+        dit = tiny_dit(num_layers=1)
+        _, _, _, past, words = self.given()
+        text = dit.read(words)
+        (both,) = dit.attended(torch.cat((torch.randn(past.shape), past), 1), text).parts
+        (alone,) = dit.attended(past, text, first_frame=3).parts
+        for ours, theirs in zip(alone, both, strict=True):
+            assert apart(ours, theirs[:, ours.shape[1] :]) < 1e-5
+        assert apart(alone.keys, dit.attended(past, text).parts[0].keys) > 1e-2
+
+    def test_a_context_of_other_worlds_is_refused(self):
+        dit = tiny_dit()
+        noisy, condition, timestep, context, words = self.given()
+        text = dit.read(words[:1])
+        with pytest.raises(ValueError, match="context of 2 worlds, got one of 1"):
+            dit.denoise(noisy, condition, timestep, dit.attended(context[:1], text), text)
+
+    def test_autocast_is_close(self):
+        """As on a GPU: weights at float32, products at bfloat16."""
+        dit = tiny_dit().requires_grad_(True)
+        noisy, condition, timestep, context, words = self.given()
+        flows, slopes = [], []
+        for enabled in (False, True):
+            with torch.autocast("cpu", torch.bfloat16, enabled):
+                text = dit.read(words)
+                flow = dit.denoise(noisy, condition, timestep, dit.attended(context, text), text)
+            slopes += torch.autograd.grad(flow.square().mean(), [dit.patch_embedding.weight])
+            flows.append(flow.detach())
+        for exact, rounded in (flows, slopes):
+            assert rounded.dtype == torch.float32
+            assert 0 < float((exact - rounded).norm() / exact.norm()) < 0.05
+
+
 class TestRope:
     @settings(max_examples=20, deadline=None)
     @given(offset=st.integers(0, 40), frame=st.integers(0, 3), other=st.integers(0, 3))

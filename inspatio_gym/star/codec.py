@@ -40,7 +40,9 @@ class Encoder(Protocol):
     """Frames to latents; `name` tells which, for the keys of what is reused; network: its weights."""
 
     name: str
-    network: nn.Module
+
+    @property
+    def network(self) -> nn.Module: ...
 
     @property
     def receptive_latents(self) -> int:
@@ -57,7 +59,9 @@ class Decoder(Protocol):
     """Latents to frames; `name` and `network` as of an encoder."""
 
     name: str
-    network: nn.Module
+
+    @property
+    def network(self) -> nn.Module: ...
 
     @property
     def receptive_latents(self) -> int:

@@ -2,7 +2,7 @@
 
     latents (B, F, C, H, W)  --patch (1, 2, 2)-->  tokens (B, F H/2 W/2, dim)  --blocks-->  --head-->  (B, F, 16, H, W)
 
-It is asked in two ways, which are two methods:
+It is asked block by block, in two methods:
 
     prefill(context, text)                                  context: clean latents, 16 channels: reference, then past
         -> cache      every layer's keys and values, frames 0, 1, ... of the rotary embedding, timestep 0
@@ -12,20 +12,27 @@ It is asked in two ways, which are two methods:
 so that a rollout never reaches positions that training did not. The text is read once a prompt (`read`): the keys and
 values that every layer's cross-attention needs. One timestep a sample shifts, scales and gates every layer.
 
-For inference: the cache is written in place. The type is that of the weights; float32 inside norms and rotations, float64
-for the timestep's sinusoid. Parameters bear the released names: `blocks.N.self_attn.q`, ...
+Two more methods are for training. `attended` is `prefill` with gradients, for the same `denoise`. `joint` is another use of
+the same weights, bidirectional, for teachers that need not be causal: a whole clip at once, beside its reference.
+
+    joint(noisy, condition, timestep, text, reference)      reference at frames 0 .. n - 1, noisy at n .. 2 n - 1;
+        -> flow       of the noisy frames                   all attend to all, under one timestep
+
+The type is that of the weights; float32 inside norms and rotations, float64 for the timestep's sinusoid. Parameters bear
+the released names: `blocks.N.self_attn.q`, ...
 
 Ref: Wan team, "Wan: Open and Advanced Large-Scale Video Generative Models"; Peebles and Xie, "Scalable Diffusion Models
 with Transformers".
 """
 
-from collections.abc import Iterator, Mapping
-from copy import copy
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from math import prod
 from typing import Any, Self
 
 from inspatio_gym.extras import extra
 from inspatio_gym.star.attention import KERNELS
+from inspatio_gym.star.cache import Attended, Cache, Joined, KeyValues, Layer, Pair, Text
 from inspatio_gym.star.rope import angles, rotate
 
 with extra("star"):
@@ -72,51 +79,6 @@ class DitConfig:
         return cls(**{f.name: int(record[f.name]) for f in fields(cls) if f.name in record})
 
 
-class KeyValues:
-    """What a layer's tokens offer to be attended to, for every layer; preallocated.
-
-    keys, values: (layers, B, capacity, heads, head_dim), of which the first `length` tokens are the context. What follows
-    is the room in which `denoise` puts the tokens of the block, so that context and block lie side by side uncopied.
-    """
-
-    def __init__(self, config: DitConfig, batch: int, capacity: int, device: torch.device, dtype: torch.dtype):
-        shape = (config.num_layers, batch, capacity, config.num_heads, config.head_dim)
-        self.keys = torch.empty(shape, device=device, dtype=dtype)
-        self.values = torch.empty(shape, device=device, dtype=dtype)
-        self.length = 0
-
-    @property
-    def nbytes(self) -> int:
-        return self.keys.nbytes + self.values.nbytes
-
-    @property
-    def room(self) -> int:
-        """Tokens behind the context."""
-        return self.keys.shape[2] - self.length
-
-    def part(self, batch: int) -> "KeyValues":
-        """The first `batch` worlds of it, in the same memory."""
-        part = copy(self)
-        part.keys, part.values = self.keys[:, :batch], self.values[:, :batch]
-        return part
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A prompt as every layer's cross-attention sees it: keys, values (layers, B or 1, text_len, heads, head_dim)."""
-
-    keys: Tensor
-    values: Tensor
-
-    def expand(self, batch: int) -> "Text":
-        """The same prompt for `batch` worlds, uncopied."""
-        return self if self.keys.shape[1] == batch else Text(*(t.expand(-1, batch, -1, -1, -1) for t in self.pair))
-
-    @property
-    def pair(self) -> tuple[Tensor, Tensor]:
-        return self.keys, self.values
-
-
 class RmsNorm(nn.Module):
     """Root-mean-square norm over all channels, before they are split into heads."""
 
@@ -159,38 +121,31 @@ class DitBlock(nn.Module):
         self.ffn = nn.Sequential(nn.Linear(dim, config.ffn_dim), nn.GELU("tanh"), nn.Linear(config.ffn_dim, dim))
         self.modulation = nn.Parameter(torch.zeros(1, 6, dim))
 
-    def remember(
-        self, x: Tensor, modulation: Tensor, turn: tuple[Tensor, Tensor], keys: Tensor, values: Tensor, at: int
-    ) -> Tensor:
-        """Write the keys and values of tokens x (B, T, dim) at `at` .. `at` + T; returns what they were made from."""
+    def remember(self, x: Tensor, modulation: Tensor, turn: Pair, past: Layer) -> tuple[Tensor, Pair]:
+        """Hand the keys and values of tokens x (B, T, dim) to `past`; returns what they were made from, and all of them."""
         shift, scale = (self.modulation + modulation)[:, :2].chunk(2, 1)
         x = _norm(x) * (1 + scale) + shift
-        keys[:, at : at + x.shape[1]] = rotate(self.self_attn.keys(x), *turn)
-        values[:, at : at + x.shape[1]] = self.self_attn.values(x)
-        return x
+        return x, past.extend(rotate(self.self_attn.keys(x), *turn), self.self_attn.values(x))
 
     def forward(
         self,
         x: Tensor,
         modulation: Tensor,
-        turn: tuple[Tensor, Tensor],
-        keys: Tensor,
-        values: Tensor,
-        at: int,
+        turn: Pair,
+        past: Layer,
         text_keys: Tensor,
         text_values: Tensor,
         kernel: str,
-    ) -> Tensor:
-        """Advance tokens x (B, T, dim), which attend to the first `at` ones of the cache and to themselves."""
+    ) -> tuple[Tensor, Pair]:
+        """Advance tokens x (B, T, dim), which attend to `past` and to themselves; also returns the keys and values of both."""
         attend = KERNELS[kernel]
-        own = self.remember(x, modulation, turn, keys, values, at)
+        own, seen = self.remember(x, modulation, turn, past)
         _, _, gate, ffn_shift, ffn_scale, ffn_gate = (self.modulation + modulation).chunk(6, 1)
-        seen = at + x.shape[1]
         queries = rotate(self.self_attn.queries(own), *turn)
-        x = x + gate * self.self_attn.o(attend(queries, keys[:, :seen], values[:, :seen]).flatten(2))
+        x = x + gate * self.self_attn.o(attend(queries, *seen).flatten(2))
         queries = self.cross_attn.queries(self.norm3(x))
         x = x + self.cross_attn.o(attend(queries, text_keys, text_values).flatten(2))
-        return x + ffn_gate * self.ffn(_norm(x) * (1 + ffn_scale) + ffn_shift)
+        return x + ffn_gate * self.ffn(_norm(x) * (1 + ffn_scale) + ffn_shift), seen
 
 
 class Head(nn.Module):
@@ -252,56 +207,86 @@ class Dit(nn.Module):
         cache: one to write into if it is large enough, else a new one is made. block_frames: how many frames `denoise` will be
         asked for, at most; F if left out. Raises ValueError for odd latent sizes.
         """
-        batch, frames, _, height, width = context.shape
-        grid = self._grid(context)
-        length = grid[0] * grid[1] * grid[2]
+        batch, frames = context.shape[:2]
+        length = prod(self._grid(context))
         capacity = length // frames * (frames + (frames if block_frames is None else block_frames))
         if cache is None or cache.keys.shape[1] < batch or cache.keys.shape[2] < capacity:
             cache = KeyValues(self.config, batch, capacity, self.device, self.dtype)
         cache = cache.part(batch)
-        blank = context.new_zeros(batch, frames, CONDITION_CHANNELS, height, width)
-        x = self._tokens(context, blank)
-        _, modulation = self._time(torch.zeros(batch, device=self.device))
-        turn = angles(grid, 0, self.config.head_dim, self.device)
-        text = text.expand(batch)
-        last = len(self.blocks) - 1
-        for layer, block in enumerate(self._layers()):
-            keys, values = cache.keys[layer], cache.values[layer]
-            if layer == last:  # nobody asks what comes out of it
-                block.remember(x, modulation, turn, keys, values, 0)
-            else:
-                x = block(
-                    x, modulation, turn, keys, values, 0, text.keys[layer], text.values[layer], self.kernel
-                )  # fmt: skip
+        cache.length = 0
+        self._remember(context, text, 0, cache.layers(batch, length))
         cache.length = length
         return cache
 
-    def denoise(self, noisy: Tensor, condition: Tensor, timestep: Tensor, cache: KeyValues, text: Text) -> Tensor:
+    def attended(self, context: Tensor | None, text: Text, first_frame: int = 0) -> Attended:
+        """`prefill` with gradients: of context (B, F, 16, H, W), in new memory, for any number of `denoise`.
+
+        context: None for none at all. first_frame: where it begins on the rotary embedding; 3 for a past that comes without
+        a reference. Raises ValueError for odd latent sizes.
+        """
+        empty = [Joined()] * len(self.blocks)
+        if context is None:
+            return Attended(tuple(empty))
+        return Attended(tuple(Joined(*pair) for pair in self._remember(context, text, first_frame, empty)))
+
+    def denoise(self, noisy: Tensor, condition: Tensor, timestep: Tensor, cache: Cache, text: Text) -> Tensor:
         """The flow (B, F, 16, H, W), float32, of noisy latents of the same shape.
 
-        condition: (B, F, 20, H, W), mask and render. timestep: (B,), 0..1000. cache: of `prefill` for the same worlds; its
-        context stays as it is. Raises ValueError where the block does not fit into the cache's room.
+        condition: (B, F, 20, H, W), mask and render. timestep: (B,), 0..1000. cache: of `prefill` or `attended` for the same
+        worlds; its context stays as it is. Raises ValueError where the block does not fit into the cache's room.
         """
-        batch, frames, _, height, width = noisy.shape
-        grid = self._grid(noisy)
-        tokens = grid[0] * grid[1] * grid[2]
-        if cache.keys.shape[1] != batch or cache.room < tokens:
-            raise ValueError(
-                f"expected a cache for {batch} worlds with room for {tokens} tokens, got {cache.keys.shape[1]} worlds and "
-                f"{cache.room} tokens: pass block_frames={frames} to prefill"
-            )
-        x = self._tokens(noisy, condition)
+        past = cache.layers(len(noisy), prod(self._grid(noisy)))
+        return self._flow(noisy, condition, timestep, DENOISE_FRAME, past, text, noisy.shape[1])
+
+    def joint(
+        self, noisy: Tensor, condition: Tensor, timestep: Tensor, text: Text, reference: Tensor | None = None
+    ) -> Tensor:
+        """The flow (B, F, 16, H, W), float32, of a whole noisy clip whose frames all see each other and the reference.
+
+        condition: (B, F, 20, H, W). timestep: (B,), 0..1000, which the reference's tokens are told, too. reference: clean
+        latents (B, F', 16, H, W), or None.
+        """
+        latents = noisy
+        if reference is not None:
+            latents = torch.cat((reference, noisy), 1)
+            condition = torch.cat((_blank(reference), condition), 1)
+        return self._flow(latents, condition, timestep, 0, [Joined()] * len(self.blocks), text, noisy.shape[1])
+
+    def _remember(self, context: Tensor, text: Text, first_frame: int, past: Sequence[Layer]) -> list[Pair]:
+        """Clean latents (B, F, 16, H, W) through the layers, behind `past`; every layer's keys and values."""
+        x = self._tokens(context, _blank(context))
+        _, modulation = self._time(torch.zeros(len(context), device=self.device))
+        turn = angles(self._grid(context), first_frame, self.config.head_dim, self.device)
+        text = text.expand(len(context))
+        *layers, last = self._layers()
+        seen = []
+        for block, own, keys, values in zip(layers, past, text.keys, text.values, strict=False):
+            x, pair = block(x, modulation, turn, own, keys, values, self.kernel)
+            seen.append(pair)
+        return [*seen, last.remember(x, modulation, turn, past[-1])[1]]  # nobody asks what comes out of the last layer
+
+    def _flow(
+        self,
+        latents: Tensor,
+        condition: Tensor,
+        timestep: Tensor,
+        first_frame: int,
+        past: Sequence[Layer],
+        text: Text,
+        frames: int,
+    ) -> Tensor:
+        """The flow of the last `frames` frames of latents (B, F, 16, H, W) behind `past`."""
+        batch, _, _, height, width = latents.shape
+        _, rows, columns = grid = self._grid(latents)
+        x = self._tokens(latents, condition)
         time, modulation = self._time(timestep.to(self.device))
-        turn = angles(grid, DENOISE_FRAME, self.config.head_dim, self.device)
+        turn = angles(grid, first_frame, self.config.head_dim, self.device)
         text = text.expand(batch)
-        for layer, block in enumerate(self._layers()):
-            x = block(
-                x, modulation, turn, cache.keys[layer], cache.values[layer], cache.length, text.keys[layer],
-                text.values[layer], self.kernel,
-            )  # fmt: skip
-        patches = self.head(x, time).float()
+        for block, own, keys, values in zip(self._layers(), past, text.keys, text.values, strict=True):
+            x, _ = block(x, modulation, turn, own, keys, values, self.kernel)
+        patches = self.head(x[:, -frames * rows * columns :], time).float()
         return (
-            patches.view(batch, *grid, PATCH[1], PATCH[2], self.config.out_dim)
+            patches.view(batch, frames, rows, columns, PATCH[1], PATCH[2], self.config.out_dim)
             .permute(0, 1, 6, 2, 4, 3, 5)
             .reshape(batch, frames, self.config.out_dim, height, width)
         )
@@ -331,6 +316,11 @@ class Dit(nn.Module):
         angle = timestep.double()[:, None] * scale
         time = self.time_embedding(torch.cat((angle.cos(), angle.sin()), -1).to(self.dtype))
         return time, self.time_projection(time).unflatten(1, (6, -1))
+
+
+def _blank(latents: Tensor) -> Tensor:
+    """The condition of latents (B, F, 16, H, W) that are clean: none."""
+    return torch.zeros_like(latents[:, :, :1]).expand(-1, -1, CONDITION_CHANNELS, -1, -1)
 
 
 def _norm(x: Tensor) -> Tensor:

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 
 from inspatio_gym.extras import extra
 from inspatio_gym.geometry.holes import fill_depth
+from inspatio_gym.star.cache import KeyValues, Text
 from inspatio_gym.star.codec import SPATIAL, TEMPORAL, Decoder, Encoder, split, stack
-from inspatio_gym.star.dit import PATCH, Dit, KeyValues, Text
+from inspatio_gym.star.dit import PATCH, Dit
 from inspatio_gym.star.mask import mask_latents
 from inspatio_gym.star.noise import block_noise
 from inspatio_gym.star.references import ReferenceStore

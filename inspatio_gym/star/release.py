@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 from inspatio_gym.checkpoints import locate, present
 from inspatio_gym.extras import extra
 from inspatio_gym.star.model import StarModel
-from inspatio_gym.star.offline import load_dit
+from inspatio_gym.star.offline import load_dit, usual_dtype
 from inspatio_gym.star.text import embed
 from inspatio_gym.types import Size
 from inspatio_gym.world import WAN
@@ -60,10 +60,8 @@ def load_release(
             raise ValueError(f"expected {option} out of {list(get_args(Codec))}, got {choice!r}: 'auto' is the default")
     if dtype not in DTYPES:
         raise ValueError(f"expected dtype out of {list(DTYPES)}, got {dtype!r}: 'auto' is the default")
-    on_gpu = torch.device(device).type == "cuda"
-    if on_gpu and not torch.cuda.is_available():
-        raise ValueError(f"expected a device that torch can use, got {device!r}: see `inspatio-gym doctor`")
-    kind = DTYPES[dtype] or (torch.bfloat16 if on_gpu else torch.float32)
+    usual = usual_dtype(device)
+    kind = DTYPES[dtype] or usual
     found = {
         checkpoint: locate(checkpoint) for checkpoint in (name, WAN)
     }  # everything is looked for before a byte is read

@@ -14,7 +14,8 @@ Ref: Lipman et al., "Flow Matching for Generative Modeling"; Esser et al., "Scal
 from dataclasses import dataclass
 
 from inspatio_gym.extras import extra
-from inspatio_gym.star.dit import Dit, KeyValues, Text
+from inspatio_gym.star.cache import Cache, Text
+from inspatio_gym.star.dit import Dit
 
 with extra("star"):
     import torch
@@ -66,7 +67,7 @@ def _each(sigma: Tensor, like: Tensor) -> Tensor:
 
 
 def sample_block(
-    dit: Dit, condition: Tensor, noise: Tensor, renoise: Tensor, cache: KeyValues, text: Text, schedule: Schedule
+    dit: Dit, condition: Tensor, noise: Tensor, renoise: Tensor, cache: Cache, text: Text, schedule: Schedule
 ) -> Tensor:
     """Denoise one block: clean latents (B, F, 16, H, W), float32.
 

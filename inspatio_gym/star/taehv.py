@@ -5,6 +5,8 @@
     decoder   3 tanh(z / 3) -> 256 -> [3 MemBlocks, double space, grow time] x 3 -> 3 channels, clamped to [0, 1]
               frames a latent: 1 -> 1 -> 2 -> 4;  width: 256 -> 128 -> 64 -> 64
 
+These are the sizes of the released network; those of others are read off the shapes of their weights (`TaehvConfig.of`).
+
 All convolutions are of images: every step of every world goes through them at once, (B T, C, H, W), channels last. Only
 a MemBlock looks back, one step, to its own input; that frame is all it remembers. So a stream's past is one image a
 MemBlock, zero at the beginning.
@@ -12,12 +14,16 @@ MemBlock, zero at the beginning.
 Ref: Ollin Boer Bohan, TAEHV (tiny autoencoders for video).
 """
 
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from math import ceil
 from pathlib import Path
+from typing import Self
 
-from inspatio_gym.checkpoints.weights import load_strictly, read_weights
+from inspatio_gym.checkpoints.weights import WeightsError, load_strictly, read_weights
 from inspatio_gym.extras import extra
 from inspatio_gym.star.codec import (
     CHANNELS,
@@ -29,108 +35,103 @@ from inspatio_gym.star.codec import (
     check_latents,
     in_turns,
 )
+from inspatio_gym.star.taehv_layers import Grow, MemBlock, Pool, SoftClamp, conv3
 
 with extra("star"):
     import torch
-    import torch.nn.functional as F
     from torch import Tensor, nn
 
-WIDTH = 64
-"""Channels at the full size of a frame, where most of the memory goes."""
+POOLED = (2, 2, 1)
+"""Steps that become one in each stage of the encoder."""
+GROWN = (1, 2, 2)
+"""Steps that one becomes in each stage of the decoder."""
 START_UP = TEMPORAL - 1
 """Frames that the decoder makes before the first one that means something: latent 0 stands for one frame, not four."""
 
-
-class MemBlock(nn.Module):
-    """A residual block of images that sees the image before, too: relu(x_t + convolutions(x_t, x_{t-1}))."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.conv = nn.Sequential(
-            *(conv3(2 * width, width), nn.ReLU(inplace=True)),
-            *(conv3(width, width), nn.ReLU(inplace=True)),
-            conv3(width, width),
-        )
-
-    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
-        """x (B T, C, H, W), the steps of a world in a row, and the step before them (B, C, H, W) -> like x."""
-        count, width, *size = x.shape
-        pairs = torch.empty(
-            (count, 2 * width, *size), dtype=x.dtype, device=x.device, memory_format=torch.channels_last
-        )
-        pairs[:, :width] = x
-        before = pairs[:, width:].unflatten(0, (len(memory), -1))
-        before[:, 0] = memory
-        before[:, 1:] = x.unflatten(0, (len(memory), -1))[:, :-1]
-        return F.relu_(self.conv(pairs).add_(x))
+_OWN_LAYER = re.compile(r"(encoder|decoder)\.(\d+)\.conv\.(0\.)?weight")  # 0.: of a MemBlock, else of a Pool or Grow
 
 
-class Pool(nn.Module):
-    """Every `steps` consecutive images become one: a 1x1 convolution of their stacked channels."""
+@dataclass(frozen=True, slots=True)
+class TaehvConfig:
+    """Sizes of the network; the defaults are the released ones.
 
-    def __init__(self, width: int, steps: int) -> None:
-        super().__init__()
-        self.steps = steps
-        self.conv = nn.Conv2d(steps * width, width, 1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        stacked = x.unflatten(0, (-1, self.steps)).flatten(1, 2)
-        return self.conv(stacked.contiguous(memory_format=torch.channels_last))
-
-
-class Grow(nn.Module):
-    """Every image becomes `steps` consecutive ones of twice its size: a 1x1 convolution, nearest-neighbour.
-
-    The network is defined the other way round, size first; the two commute, and this way costs a quarter.
+    encoder: widths at the full size of a frame, at 1/2, 1/4 and 1/8 of it. encoder_blocks: MemBlocks at the last three.
+    decoder: widths at 1/8, 1/4, 1/2 and the full size. decoder_blocks: MemBlocks at the first three.
     """
 
-    def __init__(self, width: int, steps: int) -> None:
-        super().__init__()
-        self.steps = steps
-        self.conv = nn.Conv2d(width, steps * width, 1, bias=False)
+    encoder: tuple[int, ...] = (64, 64, 64, 64)
+    decoder: tuple[int, ...] = (256, 128, 64, 64)
+    encoder_blocks: tuple[int, ...] = (3, 3, 3)
+    decoder_blocks: tuple[int, ...] = (3, 3, 3)
 
-    def forward(self, x: Tensor) -> Tensor:
-        images = self.conv(x).unflatten(1, (self.steps, -1)).flatten(0, 1)
-        return F.interpolate(images.contiguous(memory_format=torch.channels_last), scale_factor=2, mode="nearest")
+    def __post_init__(self) -> None:
+        parts = self.encoder, self.decoder, self.encoder_blocks, self.decoder_blocks
+        if tuple(map(len, parts)) != (4, 4, 3, 3):
+            raise ValueError(f"expected four widths and three numbers of MemBlocks a side, got {self}")
 
+    @property
+    def full(self) -> int:
+        """Channels at most at the full size of a frame, where most of the memory goes."""
+        return max(self.encoder[0], *self.decoder[2:])
 
-class SoftClamp(nn.Module):
-    """Latents into (-3, 3)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.tanh(x / 3) * 3
+    @classmethod
+    def of(cls, weights: Mapping[str, Tensor]) -> Self:
+        """The sizes that weights have. Raises KeyError or ValueError for those of another network."""
+        layers = sorted((match[1], int(match[2]), match[3]) for match in map(_OWN_LAYER.fullmatch, weights) if match)
+        sides = []
+        for side, first in (("encoder", 0), ("decoder", 1)):
+            widths, blocks = [weights[f"{side}.{first}.weight"].shape[0]], [0]
+            for _, position, kind in (layer for layer in layers if layer[0] == side):
+                if kind:
+                    blocks[-1] += 1
+                else:
+                    blocks.append(0)
+                    widths.append(weights[f"{side}.{position + 1}.weight"].shape[0])
+            sides.append((tuple(widths), tuple(blocks)))
+        (encoder, (_, *encoder_blocks)), (decoder, (*decoder_blocks, _)) = sides
+        return cls(encoder, decoder, tuple(encoder_blocks), tuple(decoder_blocks))
 
 
 class Taehv(nn.Module):
-    """The network and its coding of whole clips in [0, 1]; `TaehvCodec` makes streams of it."""
+    """The network and its coding of whole clips in [0, 1]; `TaehvCodec` makes streams of it.
 
-    def __init__(self) -> None:
+    Whatever it codes has gradients where its weights or what is coded have them; those of `load` do not.
+    """
+
+    def __init__(self, config: TaehvConfig | None = None) -> None:
         super().__init__()
-        layers: list[nn.Module] = [conv3(3, WIDTH), nn.ReLU(inplace=True)]
-        for steps in (2, 2, 1):
-            layers += [
-                Pool(WIDTH, steps),
-                conv3(WIDTH, WIDTH, stride=2, bias=False),
-                *(MemBlock(WIDTH) for _ in range(3)),
-            ]
-        self.encoder = nn.Sequential(*layers, conv3(WIDTH, CHANNELS))
+        self.config = config = config or TaehvConfig()
+        full, *widths = config.encoder
+        layers: list[nn.Module] = [conv3(3, full), nn.ReLU(inplace=True)]
+        before = full
+        for width, blocks, steps in zip(widths, config.encoder_blocks, POOLED, strict=True):
+            layers += [Pool(before, steps), conv3(before, width, stride=2, bias=False)]
+            layers += [MemBlock(width) for _ in range(blocks)]
+            before = width
+        self.encoder = nn.Sequential(*layers, conv3(before, CHANNELS))
 
-        layers = [SoftClamp(), conv3(CHANNELS, 256), nn.ReLU(inplace=True)]
-        for width, after, steps in ((256, 128, 1), (128, WIDTH, 2), (WIDTH, WIDTH, 2)):
-            layers += [MemBlock(width) for _ in range(3)]
+        width, *widths = config.decoder
+        layers = [SoftClamp(), conv3(CHANNELS, width), nn.ReLU(inplace=True)]
+        for after, blocks, steps in zip(widths, config.decoder_blocks, GROWN, strict=True):
+            layers += [MemBlock(width) for _ in range(blocks)]
             # Released files number the doubling of the size as a layer of its own, without weights.
             layers += [nn.Identity(), Grow(width, steps), conv3(width, after, bias=False)]
-        self.decoder = nn.Sequential(*layers, nn.ReLU(inplace=True), conv3(WIDTH, 3))
+            width = after
+        self.decoder = nn.Sequential(*layers, nn.ReLU(inplace=True), conv3(width, 3))
 
     @classmethod
     def load(cls, path: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> "Taehv":
-        """The released network in `path` (.safetensors or .pth), of any float type, as `dtype` on `device`.
+        """The network in `path` (.safetensors or .pth), of any size and float type, as `dtype` on `device`.
 
         Raises FileNotFoundError for a file that is not there, WeightsError for one that cannot be read or does not fit.
         """
-        with torch.device("meta"):
-            network = cls()
         weights = {name: weight.to(dtype) for name, weight in read_weights(path).items()}
+        try:
+            config = TaehvConfig.of(weights)
+        except (KeyError, ValueError) as problem:
+            raise WeightsError(f"expected the weights of a Taehv in {path}, got others: {problem}") from None
+        with torch.device("meta"):
+            network = cls(config)
         for layer, module in network.named_modules():
             name = f"{layer}.conv.weight"
             if isinstance(module, Grow) and name in weights:
@@ -150,7 +151,7 @@ class Taehv(nn.Module):
         check_frames(video[:, :1], None)
         pieces: list[Tensor] = []
         past: Stream = ()
-        for piece in video.split(TEMPORAL * max(1, WORKSPACE // elements(video)), dim=1):
+        for piece in video.split(TEMPORAL * max(1, WORKSPACE // self._elements(video)), dim=1):
             latents, past = self.encode_steps(hold(piece.to(self.dtype), -piece.shape[1] % TEMPORAL), past)
             pieces.append(latents)
         return torch.cat(pieces, dim=1)
@@ -158,15 +159,28 @@ class Taehv(nn.Module):
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (B, n, 16, h, w) -> their clip (B, 1 + 4 (n - 1), 3, 8h, 8w) in [0, 1]. Raises ValueError for another
         shape."""
+        return self.decode_clip(latents).clamp_(0, 1)
+
+    def encode_clip(self, clip: Tensor, block: int = 3) -> Tensor:
+        """A clip (B, 1 + 4 (n - 1), 3, H, W) in [0, 1] -> latents (B, n, 16, H/8, W/8), as a stream of blocks of `block`
+        latents codes it: the last frame of every block is held. Raises ValueError for another shape."""
+        codec, stream, pieces = TaehvCodec(self), None, []
+        ends = range(1 + TEMPORAL * (block - 1), clip.shape[1], TEMPORAL * block)
+        for part in clip.tensor_split(tuple(ends), 1):
+            latents, stream = codec.encode(part * 2 - 1, stream)
+            pieces.append(latents)
+        return torch.cat(pieces, 1)
+
+    def decode_clip(self, latents: Tensor) -> Tensor:
+        """`decode` unclamped: a pixel out of range still has a gradient."""
         check_latents(latents)
         pieces: list[Tensor] = []
         past: Stream = ()
-        for piece in latents.split(max(1, WORKSPACE // elements(latents, SPATIAL)), dim=1):
+        for piece in latents.split(max(1, WORKSPACE // self._elements(latents, SPATIAL)), dim=1):
             frames, past = self.decode_steps(piece.to(self.dtype), past)
             pieces.append(frames)
         return torch.cat(pieces, dim=1)[:, START_UP:]
 
-    @torch.no_grad()
     def encode_steps(self, frames: Tensor, past: Stream = (), *, ahead: int = 0) -> tuple[Tensor, Stream]:
         """Frames (B, 4 n, 3, H, W) in [0, 1] after `past` -> n latents, and the past of what follows them.
 
@@ -174,14 +188,16 @@ class Taehv(nn.Module):
         """
         count = frames.shape[1] // TEMPORAL
         kept = Fraction(count - ahead, count)
-        return in_turns(partial(_run, self.encoder, kept=kept), frames, past, count * elements(frames))
+        return in_turns(partial(_run, self.encoder, kept=kept), frames, past, count * self._elements(frames))
 
-    @torch.no_grad()
     def decode_steps(self, latents: Tensor, past: Stream = ()) -> tuple[Tensor, Stream]:
-        """Latents (B, n, 16, h, w) after `past` -> 4 n frames in [0, 1], and the past of what follows them."""
-        size = latents.shape[1] * elements(latents, SPATIAL)
-        frames, past = in_turns(partial(_run, self.decoder), latents, past, size)
-        return frames.clamp_(0, 1), past
+        """Latents (B, n, 16, h, w) after `past` -> 4 n frames about [0, 1], and the past of what follows them."""
+        size = latents.shape[1] * self._elements(latents, SPATIAL)
+        return in_turns(partial(_run, self.decoder), latents, past, size)
+
+    def _elements(self, x: Tensor, scale: int = 1) -> int:
+        """Of the largest tensor, for one latent of images (..., H, W) whose frames are `scale` times as large."""
+        return TEMPORAL * self.config.full * x.shape[-2] * x.shape[-1] * scale**2
 
     def reach(self) -> tuple[int, int]:
         """Latents that the encoder's and the decoder's past depends on, 8 and 8.
@@ -234,21 +250,12 @@ class TaehvCodec:
     def decode(self, latents: Tensor, stream: Stream | None) -> tuple[Tensor, Stream]:
         check_latents(latents)
         frames, past = self.network.decode_steps(latents.to(self.network.dtype), stream or ())
-        return frames[:, START_UP if stream is None else 0 :] * 2 - 1, past
-
-
-def conv3(inputs: int, outputs: int, *, stride: int = 1, bias: bool = True) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=bias)
+        return frames[:, START_UP if stream is None else 0 :].clamp_(0, 1) * 2 - 1, past
 
 
 def hold(frames: Tensor, count: int) -> Tensor:
     """Frames (B, T, ...) with the last one `count` times more."""
     return torch.cat([frames, frames[:, -1:].expand(-1, count, *[-1] * (frames.ndim - 2))], dim=1)
-
-
-def elements(x: Tensor, scale: int = 1) -> int:
-    """Of the network's largest tensor, for one latent of images (..., H, W) whose frames are `scale` times as large."""
-    return TEMPORAL * WIDTH * x.shape[-2] * x.shape[-1] * scale**2
 
 
 def _run(layers: nn.Sequential, x: Tensor, past: Stream, kept: Fraction = Fraction(1)) -> tuple[Tensor, Stream]:

@@ -14,10 +14,11 @@ Seeds below `FIRST_TRAINING_SEED` never come in a stream: they are for tests, be
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,9 +31,10 @@ from inspatio_gym.scenes.synthetic.tracer import Shots, cast, trace
 from inspatio_gym.scenes.synthetic.world import SyntheticWorld, View
 from inspatio_gym.types import Intrinsics, Poses, Size
 
+T = TypeVar("T")
 FIRST_TRAINING_SEED = 1000
-_GLANCE = (9, 16)  # rays of a look that tells whether a camera stands clear of things
-_CLEAR = 0.25  # of the median depth on the path: nothing may be nearer to a camera of a stream
+GLANCE = (9, 16)  # rays of a look that tells whether a camera stands clear of things
+CLEAR = 0.25  # of the median depth on the path: nothing may be nearer to a camera of a stream
 
 
 class Renderer:
@@ -146,7 +148,7 @@ def stream(*, batch: int = 64, device: str = "cpu", workers: int = 0, start: int
     if batch % plan.frames:
         raise ValueError(f"expected a batch of a multiple of {plan.frames} shots, got {batch}: pass frames= to match")
     renderer, each = Renderer(device), batch // plan.frames
-    scoops = _scoops(plan, start * each, workers)
+    scoops = in_order(partial(draw, plan), start * each, workers)
     try:
         while True:
             chosen = [next(scoops) for _ in range(each)]
@@ -163,19 +165,19 @@ def stream(*, batch: int = 64, device: str = "cpu", workers: int = 0, start: int
         scoops.close()
 
 
-def _scoops(plan: Diet, first: int, workers: int) -> Generator[_Scoop, None, None]:
-    """The worlds of a stream in order, from the `first` on."""
+def in_order(make: Callable[[int], T], first: int, workers: int) -> Generator[T, None, None]:
+    """make(first), make(first + 1), ... without end, made ahead by worker processes; 0 workers make them here."""
     if not workers:
         while True:
-            yield draw(plan, first)
+            yield make(first)
             first += 1
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_one_thread) as pool:
-        ahead: deque[Future[_Scoop]] = deque()
+        ahead: deque[Future[T]] = deque()
         try:
             while True:
                 while len(ahead) < 4 * workers:
-                    ahead.append(pool.submit(draw, plan, first))
+                    ahead.append(pool.submit(make, first))
                     first += 1
                 yield ahead.popleft().result()
         finally:
@@ -213,16 +215,33 @@ def _offsets(
     near = np.median(_glance(world, path[ends[:, 0]], times_s[ends[:, 0]]), axis=(1, 2))
     turns_deg = rng.uniform(-1, 1, (len(ends), 3)) * [plan.turn_deg, 0.5 * plan.turn_deg, 5.0]
     shifts = rng.uniform(-1, 1, (len(ends), 3)) * [1.0, 0.5, 1.0] * plan.move * near[:, None]
-    offsets = compose(rotation_ypr(*turns_deg.T), shifts)
-    for share in (0.6, 0.36, 0.2, 0.1, 0.0):
-        views = _glance(world, (path[ends] @ offsets[:, None]).reshape(-1, 4, 4), times_s[ends].ravel())
-        bad = views.reshape(len(ends), -1).min(axis=1) <= _CLEAR * near
+
+    def offsets(share: NDArray[np.float64]) -> Poses:
+        return compose(rotation_ypr(*share * turns_deg.T), share[:, None] * shifts)
+
+    def looks(share: NDArray[np.float64]) -> NDArray[np.float32]:
+        return _glance(world, (path[ends] @ offsets(share)[:, None]).reshape(-1, 4, 4), times_s[ends].ravel())
+
+    return offsets(clear_share(looks, CLEAR * near))
+
+
+def clear_share(
+    looks: Callable[[NDArray[np.float64]], NDArray[np.float32]], least: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """How much of their way C cameras may go from recorded ones, (C,) from 1 to 0, to stand clear of everything.
+
+    looks: coarse depths, any number for each camera, if they go such shares (C,) of their ways. least: (C,) how near
+    anything may be.
+    """
+    share = np.ones(len(least))
+    for smaller in (0.6, 0.36, 0.2, 0.1, 0.0):
+        bad = looks(share).reshape(len(least), -1).min(axis=1) <= least
         if not bad.any():
             break
-        offsets[bad] = compose(rotation_ypr(*share * turns_deg[bad].T), share * shifts[bad])
-    return offsets
+        share[bad] = smaller
+    return share
 
 
 def _glance(world: SyntheticWorld, c2w: Poses, times_s: NDArray[np.float64]) -> NDArray[np.float32]:
     """Coarse depth maps."""
-    return cast(world.shots(c2w, times_s, world.intrinsics(_GLANCE), 1), _GLANCE)[0]
+    return cast(world.shots(c2w, times_s, world.intrinsics(GLANCE), 1), GLANCE)[0]

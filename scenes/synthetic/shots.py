@@ -39,7 +39,7 @@ def gather(
         worlds[chosen[0]].shots(c2w[chosen], moments[chosen], intrinsics[chosen], samples)
         for chosen in shots_of.values()
     ]
-    return _ordered(concatenate(pieces), np.argsort([n for chosen in shots_of.values() for n in chosen]))
+    return take(concatenate(pieces), np.argsort([n for chosen in shots_of.values() for n in chosen]))
 
 
 def concatenate(pieces: Sequence[Shots]) -> Shots:
@@ -68,11 +68,12 @@ def rebuilt(each: Sequence) -> Shots:
     return Shots(Tables(*each[:tables]), Light(*each[tables : tables + light]), *each[tables + light :])
 
 
-def _ordered(shots: Shots, order: NDArray[np.intp]) -> Shots:
+def take(shots: Shots, which: NDArray[np.intp]) -> Shots:
+    """Some of the shots (N,), in any order; one may come often, and what it shows is in the tables once."""
     return Shots(
         shots.tables,
-        Light._make(field[order] for field in shots.light),
-        shots.walk[order],
-        shots.c2w[order],
-        shots.intrinsics[order],
+        Light._make(field[which] for field in shots.light),
+        shots.walk[which],
+        shots.c2w[which],
+        shots.intrinsics[which],
     )

@@ -1,0 +1,168 @@
+"""The tiny STAR model: the same classes at sizes that a CPU steps, trained from nothing on worlds that we render.
+
+    frames 128x224  --codec, 2 M weights-->  latents (t, 16, 16, 28)  --transformer, 14 M weights-->  112 tokens a latent
+
+There is no text encoder: a prompt is a row of a learned table, (text_len, text_dim) of numbers that the transformer reads
+as it reads words.
+
+    null      nothing is said; what guidance is measured against
+    plain     the clean pictures of a renderer
+    camera    richer surfaces and light, as a camera sees them
+
+On disk, in a folder, at 16 bits:
+
+    config.json           sizes of the transformer, names of the rows; the codec's sizes are those of its weights
+    dit.safetensors       the transformer
+    text.safetensors      the table
+    codec.safetensors     the codec
+
+Ref: Peebles and Xie, "Scalable Diffusion Models with Transformers"; He et al., "Delving Deep into Rectifiers": for weights
+to begin a training with.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from inspatio_gym.checkpoints import locate
+from inspatio_gym.checkpoints.pretrained import require_files
+from inspatio_gym.checkpoints.weights import load_strictly, read_weights
+from inspatio_gym.extras import extra
+from inspatio_gym.files import written_whole
+from inspatio_gym.star.dit import Dit, DitConfig
+from inspatio_gym.star.model import StarModel
+from inspatio_gym.star.offline import load_dit, usual_dtype
+from inspatio_gym.star.taehv import Taehv, TaehvCodec, TaehvConfig
+from inspatio_gym.types import Size
+
+with extra("star"):
+    import torch
+    from safetensors.torch import save_file
+    from torch import Tensor, nn
+
+NAME = "inspatio-tiny"
+TINY = DitConfig(dim=320, ffn_dim=1280, num_heads=5, num_layers=8, text_dim=64, text_len=4)
+"""Sizes of the transformer: 63 GFLOP for a block of 12 frames at 128x224."""
+TINY_CODEC = TaehvConfig(
+    encoder=(16, 24, 64, 64), decoder=(96, 64, 32, 16), encoder_blocks=(1, 1, 1), decoder_blocks=(3, 3, 1)
+)
+"""Sizes of the codec: 30 GFLOP for that block, encoded twice and decoded once; little of it at the full size of a frame."""
+ROWS = ("null", "plain", "camera")
+PROMPT = "camera"
+"""The row that is taken unless a prompt names another: real videos are nearest to it."""
+CONFIG, DIT, TEXT, CODEC = FILES = ("config.json", "dit.safetensors", "text.safetensors", "codec.safetensors")
+
+
+class TextTable(nn.Module):
+    """Prompts as learned numbers: rows (R, text_len, text_dim), each with a name."""
+
+    def __init__(
+        self, rows: Sequence[str] = ROWS, text_len: int = TINY.text_len, text_dim: int = TINY.text_dim
+    ) -> None:
+        super().__init__()
+        self.names = tuple(rows)
+        self.rows = nn.Parameter(torch.randn(len(self.names), text_len, text_dim))
+
+    def forward(self, which: Sequence[str] | Tensor) -> Tensor:
+        """The prompts (B, text_len, text_dim) of B names, or of the rows that int64 (B,) numbers.
+
+        Raises ValueError for a name that no row has.
+        """
+        if not isinstance(which, Tensor):
+            which = torch.tensor([self._row(name) for name in which], device=self.rows.device)
+        return self.rows[which]
+
+    def _row(self, name: str) -> int:
+        if name not in self.names:
+            raise ValueError(f"expected a prompt out of {list(self.names)}, which the tiny model learned, got {name!r}")
+        return self.names.index(name)
+
+
+def new_dit(config: DitConfig = TINY) -> Dit:
+    """A transformer to train from nothing; random numbers are torch's.
+
+    Every layer begins as the identity and the flow as zero: gates, the outputs of cross-attention and the head are zero.
+    Other matrices are Xavier's, with the patch embedding taken as one; those of the timestep are normal, 0.02 wide.
+    """
+    dit = Dit(config)
+    for name, layer in dit.named_modules():
+        if isinstance(layer, nn.Linear | nn.Conv3d) and layer.bias is not None:
+            if name in ("time_projection.1", "head.head") or name.endswith("cross_attn.o"):
+                nn.init.zeros_(layer.weight)
+            elif name.startswith("time_embedding"):
+                nn.init.normal_(layer.weight, std=0.02)
+            else:
+                nn.init.xavier_uniform_(layer.weight.data.flatten(1))
+            nn.init.zeros_(layer.bias)
+    return dit
+
+
+def new_codec(config: TaehvConfig = TINY_CODEC) -> Taehv:
+    """A codec to train from nothing; random numbers are torch's.
+
+    He's matrices, so that pictures make latents of order one from the beginning. Every MemBlock begins as the identity, by
+    its last convolution, and every frame as grey.
+    """
+    codec = Taehv(config)
+    last = f"decoder.{len(codec.decoder) - 1}"
+    for name, layer in codec.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            if name == last or name.endswith("conv.4"):
+                nn.init.zeros_(layer.weight)
+            else:
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.constant_(layer.bias, 0.5 if name == last else 0)
+    return codec
+
+
+def save_tiny(folder: Path, dit: Dit, table: TextTable, codec: Taehv) -> None:
+    """Write the folder that `load_tiny` reads, as float16; what else lies in it stays. Every file is whole or not there."""
+    for name, module in ((DIT, dit), (TEXT, table), (CODEC, codec)):
+        with written_whole(folder / name) as partial:
+            save_file({key: value.half().contiguous().cpu() for key, value in module.state_dict().items()}, partial)
+    with written_whole(folder / CONFIG) as partial:
+        partial.write_text(json.dumps({"config": asdict(dit.config), "rows": table.names}, indent=2) + "\n")
+
+
+def load_tiny(
+    render_size: Size,
+    device: str = "cpu",
+    *,
+    prompt: str | None = None,
+    path: str | Path | None = None,
+    max_batch: int | None = None,
+    far: float | None = None,
+) -> StarModel:
+    """Load the tiny model; see `StarModel` for render_size, max_batch and far. It was trained at 128x224.
+
+    prompt: the name of a row of its table, "camera" if left out; a scene's caption means nothing to it. path: a folder that
+    `save_tiny` wrote; left out, the one that comes with the package.
+
+    float32 on the CPU, bfloat16 on a GPU. Raises WeightsNotFound naming the command that makes them where there are none,
+    FileNotFoundError for a `path` without them, WeightsError for files that are damaged or do not fit, ValueError for
+    a prompt that no row has.
+    """
+    dtype = usual_dtype(device)
+    folder = locate(NAME) if path is None else Path(path)
+    require_files(folder, *FILES)
+    dit = load_dit(folder / DIT, folder / CONFIG, device, dtype)
+    names = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["rows"]
+    table = TextTable(names, dit.config.text_len, dit.config.text_dim)
+    load_strictly(table, read_weights(folder / TEXT), folder / TEXT)
+    table.to(device, dtype).requires_grad_(False)
+    prompt = PROMPT if prompt is None else prompt
+    table([prompt])
+    codec = TaehvCodec(Taehv.load(folder / CODEC, device, dtype))
+    return StarModel(
+        dit,
+        codec,
+        codec,
+        lambda text: table([text]),
+        render_size=render_size,
+        name="tiny",
+        prompt=prompt,
+        max_batch=max_batch,
+        far=far,
+    )

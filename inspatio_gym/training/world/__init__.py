@@ -1,0 +1,1 @@
+"""A tiny STAR model, trained from nothing."""

@@ -1,0 +1,68 @@
+"""The folder of a model that was trained here: weights as `load_tiny` reads them, and a card that says where they come from."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+
+from inspatio_gym.doctor import machine
+from inspatio_gym.files import written_whole
+from inspatio_gym.star.taehv import Taehv
+from inspatio_gym.star.tiny import NAME, save_tiny
+from inspatio_gym.training.world.networks import Prompted
+
+SHIPPED = "jdmd"
+
+
+def export(run: Path, stage: str, network: Prompted, codec: Taehv, config: dict[str, Any]) -> Path:
+    """Put the model together that `stage` left, and give back its folder. config: that of the training."""
+    folder = run / (NAME if stage == SHIPPED else f"{NAME}-{stage}")
+    save_tiny(folder, network.dit, network.table, codec)
+    with written_whole(folder / "README.md") as partial:
+        partial.write_text("\n".join(_card(run, stage, network, codec, config)) + "\n", encoding="utf-8")
+    return folder
+
+
+def _card(run: Path, last: str, network: Prompted, codec: Taehv, config: dict[str, Any]) -> Iterator[str]:
+    clips, sizes = config["clips"], config["transformer"]
+    height, width = clips["size"]
+    weights = [sum(p.numel() for p in part.parameters()) / 1e6 for part in (network, codec)]
+    gpu = torch.cuda.get_device_name() + "; " if config["device"].startswith("cuda") else ""
+    yield f"# {NAME}: the STAR model, small, trained from nothing"
+    yield ""
+    yield f"The student of the stage `{last}`. Transformer: {weights[0]:.1f} M weights, {sizes['num_layers']} layers of width "
+    yield f"{sizes['dim']}. Codec: {weights[1]:.1f} M weights. Made for {height}x{width} pixels; all at 16 bits."
+    yield ""
+    yield "    inspatio-gym train-world --help"
+    yield ""
+    yield "## Data"
+    yield ""
+    yield "Rendered while it trained; nothing else was ever shown, no video that somebody filmed among it."
+    yield ""
+    yield f"- Worlds: {', '.join(clips['names'])}; seeds from {clips['worlds'][0]:,} on, so that those below are held out."
+    yield f"- Pairs of styles {', '.join(clips['styles'])}, and films of style camera, which stands for real video."
+    yield f"- Clips of {clips['frames']} frames; cameras up to {clips['turn_deg']:g} degrees and {clips['move']:g} median depths "
+    yield "  away from the recorded one."
+    yield ""
+    yield "## Recipe"
+    yield ""
+    yield "| stage | steps | minutes | clips a step | learning rate | on held-out worlds, at its end |"
+    yield "|---|---|---|---|---|---|"
+    for stage, record in _records(run):
+        effort = config[stage]
+        rate = effort.get("learning_rate", config["distillation"]["student_rate"])
+        found = ", ".join(f"{name} {value:.2f}" for name, value in record["figures"].items())
+        yield f"| {stage} | {record['step']:,} | {record['seconds'] / 60:.1f} | {effort['batch']} | {rate:g} | {found} |"
+    yield ""
+    yield f"Minutes are those of {gpu}{machine()} PSNR in dB against the true target, of all pixels and of those that the warped "
+    yield "source does not cover; deviations are of latents."
+
+
+def _records(run: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Of every stage that left a state: steps, seconds, figures."""
+    for file in sorted((run / "state").glob("*.safetensors"), key=lambda file: file.stat().st_mtime):
+        with safe_open(file, "pt") as opened:
+            yield file.stem, {name: json.loads(value) for name, value in (opened.metadata() or {}).items()}
