@@ -8,7 +8,7 @@
 
 A camera's motion moves what it sees, and the table of cosines holds where everything has gone, so that layers upon it see
 turns and moves, where a stack of both pictures must first learn to compare. A cell is a patch, and knows three patches
-around it on every side: with patches alone many look the same. Depth is left out: it changed nothing.
+around it on every side: with patches alone many look the same.
 
 What sees (`sight`) is learned beforehand from the agent's own motion (`odometry`) and is kept; gradients of what is learned
 upon it do not reach it.

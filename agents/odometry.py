@@ -11,7 +11,7 @@ every number is worth a fraction of a label, has only to learn what to do with i
 Ref: Agrawal, Carreira and Malik 2015, "Learning to see by moving".
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import gymnasium as gym
 import numpy as np
@@ -35,11 +35,20 @@ UNITS = np.array([0.5, 0.5, 0.5, 30.0, 30.0, 30.0], np.float32)  # of a way: med
 ROLL = 0.2  # of a full lean; goals are level
 
 
-def learn_odometry(eye: MatchingFeatures, worlds: VecEnv, names: Sequence[str], *, pairs: int, seed: int) -> float:
+def learn_odometry(
+    eye: MatchingFeatures,
+    worlds: VecEnv,
+    names: Sequence[str],
+    *,
+    pairs: int,
+    seed: int,
+    spent: Callable[[], float] = lambda: 0.0,
+) -> float:
     """Train `eye` on `pairs` pairs of pictures from `worlds`, in which it is roamed first; returns the last mean error, in units
-    of half a median depth and of 30 degrees. names: of the action's components, or of the moves."""
+    of half a median depth and of 30 degrees. names: of the action's components, or of the moves. spent: share of the time for
+    this that is over; at 1 it ends, fewer pairs or not."""
     rng = np.random.default_rng([seed, 1])
-    pictures, poses, episodes = roam(worlds, names, pairs // PAIRS_A_PICTURE, rng)
+    pictures, poses, episodes = roam(worlds, names, max(1, pairs // PAIRS_A_PICTURE), rng)
     device = next(eye.parameters()).device
     rotations = from_quaternion(poses[:, 3:]).astype(np.float32)
     angles = ypr_deg(rotations).astype(np.float32)
@@ -59,7 +68,10 @@ def learn_odometry(eye: MatchingFeatures, worlds: VecEnv, names: Sequence[str], 
     bar = Progress("learning to see", pairs, 0, "pairs")
     error = float("nan")
     for done in range(0, pairs, BATCH):
-        optimizer.param_groups[0]["lr"] = RATE * max(0.05, 1 - done / pairs)
+        over = max(done / pairs, spent())
+        if over >= 1:
+            break
+        optimizer.param_groups[0]["lr"] = RATE * max(0.05, 1 - over)
         some = rng.integers(len(episodes), size=(GROUPS, 1))
         group = order[rng.integers(first[some], last[some], (GROUPS, MEMBERS))]
         a, b = group.ravel()[here], group.ravel()[there]
@@ -85,15 +97,16 @@ def roam(
     """Act at random while time is held, as far as it can be, for at least `number` steps: pictures (n, H, W, 3), observed
     poses (n, 7), episodes (n,)."""
     count, space = worlds.num_envs, worlds.action_space
-    episode = np.arange(count)
-    pictures, poses, episodes = [], [], []
+    rounds = -(-number // count)
     observations = worlds.reset()
+    assert isinstance(observations, dict)
+    pictures = np.empty((rounds, *observations["rgb"].shape), np.uint8)
+    poses, episodes = np.empty((rounds, count, 7)), np.empty((rounds, count), np.int64)
+    episode = np.arange(count)
     bar = Progress("roaming", number, 0, "pictures")
-    for done in range(0, number, count):
+    for k in range(rounds):
         assert isinstance(observations, dict)
-        pictures.append(observations["rgb"])
-        poses.append(observations["pose"])
-        episodes.append(episode.copy())
+        pictures[k], poses[k], episodes[k] = observations["rgb"], observations["pose"], episode
         if isinstance(space, gym.spaces.Discrete):
             actions = rng.integers(space.n, size=count)
         else:
@@ -101,6 +114,6 @@ def roam(
             actions *= np.array([{"time": 0.0, "roll": ROLL}.get(name, 1.0) for name in names], np.float32)
         observations, _, ended, _ = worlds.step(actions)
         episode = np.where(ended, episode.max() + 1 + np.arange(count), episode)
-        bar.update(done + count)
+        bar.update((k + 1) * count)
     bar.close()
-    return np.concatenate(pictures), np.concatenate(poses).astype(np.float64), np.concatenate(episodes)
+    return pictures.reshape(-1, *pictures.shape[2:]), poses.reshape(-1, 7), episodes.ravel()

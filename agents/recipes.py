@@ -2,7 +2,7 @@
 
 A step is one action held for `frames_per_step` frames, about half a second of the world. Frames are small and worlds
 are cheap, so the recipes are made for a few CPU cores: many worlds, a small network, few passes over the data.
-Every rate that "falls" does so linearly, from the given value to zero at the last step of the training.
+Every rate that "falls" does so linearly, from the given value at the beginning to zero at the end of the steps or minutes.
 """
 
 from dataclasses import dataclass
@@ -15,15 +15,16 @@ class Network:
 
     patch: int = 8
     """Side of the square patches that the first layer cuts the image into, in pixels: one look at every pixel, which
-    costs half of overlapping windows on a CPU."""
+    costs half of overlapping windows on a CPU. With `matching`, the side of a cell, which sees three of them."""
     channels: tuple[int, ...] = (32, 32)
     """Channels of the layers: the first sees patches, each further one halves the grid."""
     matching: int = 0
     """Channels by which the picture and the goal's are compared, see `inspatio_gym.agents.matching`; 0 stacks all images."""
     pairs: int = 1_000_000
-    """Pairs of pictures from which that is learned beforehand, see `inspatio_gym.agents.odometry`."""
+    """Pairs of pictures from which that is learned beforehand, in half of a training's minutes at most; a picture serves 24
+    pairs and is kept as bytes: a million pairs of 48x80 pixels are 0.5 GB. See `inspatio_gym.agents.odometry`."""
     image_features: int = 128
-    """Features of the image, colour and depth together."""
+    """Features of the image, colour and depth together; with `matching`, of the table of cosines."""
     state_features: int = 64
     """Features of pose, time and what the task adds."""
     hidden: tuple[int, ...] = (64, 64)
@@ -98,7 +99,7 @@ class SACRecipe:
     learning_rate: float = 3e-4
     """Of Adam, for actor, critic and temperature."""
     buffer_size: int = 30_000
-    """Steps remembered; at 48x80 pixels a step takes 54 kB, once as it was and once as it became."""
+    """Steps remembered; at 48x80 pixels a step takes 54 kB (77 with a goal's picture), once as it was and once as it became."""
     learning_starts: int = 1_000
     """Random steps before the first update."""
     batch_size: int = 128
@@ -128,7 +129,7 @@ def recipe_from_json(algo: str, values: dict[str, Any]) -> Recipe:
 # environment that the general numbers above do not serve best.
 TUNED: dict[str, dict[str, Any]] = {
     "InSpatioGoal-v0": {
-        # The way takes 4 steps, and to hold the view two of them; half of the minutes go to learning to see.
+        # The way takes 4 steps, and to hold the view two of them; up to half of the minutes go to learning to see.
         "max_episode_steps": 30,
         "num_envs": 32,
         "steps": 1_000_000,

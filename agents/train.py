@@ -88,7 +88,7 @@ def train(config: TrainConfig) -> Path:
         watch = stack.enter_context(closing(Watch(config, card, log, validation, budget)))
         if algorithm.num_timesteps == 0:
             with one_thread():
-                open_eyes(algorithm, worlds, envs.unwrapped.action_names, config)  # type: ignore[attr-defined]
+                open_eyes(algorithm, worlds, envs.unwrapped.action_names, config, budget)  # type: ignore[attr-defined]
         with _stops_gently(watch), one_thread():
             if algorithm.num_timesteps < budget.steps:
                 algorithm.learn(budget.steps - algorithm.num_timesteps, watch, reset_num_timesteps=False)
@@ -100,11 +100,21 @@ def train(config: TrainConfig) -> Path:
     return config.run
 
 
-def open_eyes(algorithm: BaseAlgorithm, worlds: VecEnv, names: Sequence[str], config: TrainConfig) -> None:
-    """Teach whatever compares pictures in the algorithm's networks to see, if its recipe has such a thing."""
+def open_eyes(
+    algorithm: BaseAlgorithm, worlds: VecEnv, names: Sequence[str], config: TrainConfig, budget: Budget
+) -> None:
+    """Teach whatever compares pictures in the algorithm's networks to see, if its recipe has such a thing; for half of the
+    budget's time at most."""
     eyes = [part for part in algorithm.policy.modules() if isinstance(part, MatchingFeatures)]
     if eyes:
-        error = learn_odometry(eyes[0], worlds, names, pairs=config.recipe.network.pairs, seed=config.seed)
+        error = learn_odometry(
+            eyes[0],
+            worlds,
+            names,
+            pairs=config.recipe.network.pairs,
+            seed=config.seed,
+            spent=lambda: (1 - budget.remaining(1.0)) / 0.5,
+        )
         logger.info("learned to see its own motion: mean error %.3f of half a median depth, of 30 degrees", error)
         for other in eyes[1:]:
             other.load_state_dict(eyes[0].state_dict())

@@ -2,8 +2,8 @@
 
     python -m benchmarks.checks --video drive.mp4 table.mp4
 
-Every scene is checked, bundled ones and videos alike, under each control that a task can be played with, at the model's own
-default size of training. A warning counts as a fault, but for what SB3 says of every depth image (that it is float32, and
+Every scene is checked, bundled ones and videos alike, under each control that a task can be played with, at the size that
+trainings observe. A warning counts as a fault, but for what SB3 says of every depth image (that it is float32, and
 beyond 0 to 255): the recipes' feature extractor knows.
 """
 
@@ -56,7 +56,7 @@ def main(config: Config) -> None:
     faults = []
     print("| scene | environment | control | time | found |\n| --- | --- | --- | --- | --- |")
     for world, env, control in tqdm(cases, desc="checks", disable=None):
-        found = fault(gym.make(env, model="warp", size=config.size, **world, **control).unwrapped)
+        found = fault(env, {"model": "warp", "size": config.size, **world, **control})
         if found:
             faults.append(found)
         name = Path(str(*world.values())).name
@@ -66,18 +66,21 @@ def main(config: Config) -> None:
     sys.exit(bool(faults))
 
 
-def fault(env: gym.Env) -> str:
-    """What the checkers complain of; "" for nothing."""
+def fault(env_id: str, arguments: dict[str, Any]) -> str:
+    """What the checkers complain of, or whatever else is raised; "" for nothing."""
+    env = None
     try:
+        env = gym.make(env_id, **arguments).unwrapped
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             check_env(env, skip_render_check=True)
             warnings.filterwarnings("ignore", "It seems that your observation.* depth", UserWarning)
             check_env_for_sb3(env)
-    except (AssertionError, Warning) as problem:
-        return str(problem).partition("\n")[0]
+    except Exception as problem:
+        return f"{type(problem).__name__}: {problem}".partition("\n")[0]
     finally:
-        env.close()
+        if env is not None:
+            env.close()
     return ""
 
 

@@ -307,7 +307,9 @@ def precision(config: Config) -> None:
         torch.manual_seed(1)
         codec = TaehvCodec(Taehv().to(config.device, dtype, memory_format=torch.channels_last).eval())
         dit = wide.to(dtype)
-        dit.kernel = choose(config.device, dtype, config.attention if dtype == torch.bfloat16 else None)
+        dit.kernel = choose(
+            config.device, dtype, config.attention if dtype == torch.bfloat16 else None, wide.config.head_dim
+        )
         model = StarModel(
             dit, codec, codec, lambda text: torch.zeros(1, 4, wide.config.text_dim), render_size=config.size
         )

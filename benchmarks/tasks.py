@@ -290,7 +290,7 @@ def draw(path: Path, records: list[dict[str, Any]], config: Config) -> None:
         steps, returns = np.array(record["curve"]).reshape(-1, 2).T
         axes.plot(steps, returns, label=f"{config.algo}, seed {record['seed']}")
     others = [agent for agent in records[0]["played"]["seen"] if agent != "trained policy"]
-    for agent, colour in zip(others, ("0.2", "0.4", "0.6", "0.8"), strict=False):
+    for agent, colour in zip(others, np.linspace(0.2, 0.85, len(others)).astype(str), strict=True):
         scores = bootstrap_nested([record["played"]["seen"][agent]["return"] for record in records])
         axes.axhline(scores.mean, color=colour, linestyle="--", label=agent)
     axes.set(xlabel="steps of all worlds together", ylabel="return of an episode")

@@ -25,7 +25,7 @@ class Checkpoint:
     file: of a checkpoint that is a single weight file, patterns of it, best first. needs: of one that is a folder, patterns
     of the files without which it is not there. fetch: patterns of what is downloaded and verified.
     released: folders below the checkpoints' folder in which the released projects keep the same files.
-    bundled: it comes with the package, beside this file.
+    bundled: where it comes with the package, it is beside this file.
     """
 
     name: str

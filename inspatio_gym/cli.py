@@ -173,7 +173,13 @@ def _run(function: str, config: Any) -> int:
         status = _found(function)(config)
     except BrokenPipeError:  # an OSError, but none to complain of
         raise
-    except (ValueError, TypeError, ImportError, OSError) as problem:  # an ImportError names the extra to install
+    except (
+        ValueError,
+        TypeError,
+        ImportError,
+        OSError,
+        FloatingPointError,
+    ) as problem:  # an ImportError names the extra to install
         if os.environ.get("INSPATIO_GYM_TRACEBACK"):
             raise
         print(f"error: {problem}", file=sys.stderr)

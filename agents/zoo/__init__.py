@@ -36,7 +36,7 @@ def zoo(config: ZooConfig) -> None:
         about = zoo_record(name)
         print(
             f"{PREFIX}{name}: {about['env']} by {about['algo']} in {', '.join(about['scenes'])}, seed {about['seed']}, "
-            f"{about['steps']:,} steps in {about['minutes']:.1f} minutes on {about['cores']} cores"
+            f"{about['steps']:,} steps in {about['minutes']:.1f} minutes on {about['cores']} core{'s' * (about['cores'] > 1)}"
         )
         for row in about["table"]:
             print("  " + "  ".join(row))

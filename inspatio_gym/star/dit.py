@@ -15,8 +15,8 @@ values that every layer's cross-attention needs. One timestep a sample shifts, s
 Two more methods are for training. `attended` is `prefill` with gradients, for the same `denoise`. `joint` is another use of
 the same weights, bidirectional, for teachers that need not be causal: a whole clip at once, beside its reference.
 
-    joint(noisy, condition, timestep, text, reference)      reference at frames 0 .. n - 1, noisy at n .. 2 n - 1;
-        -> flow       of the noisy frames                   all attend to all, under one timestep
+    joint(noisy, condition, timestep, text, reference)      reference at frames 0 .. n - 1, noisy at n .. 2 n - 1
+        -> flow       of the noisy frames                   (0 .. n - 1 without); all attend to all, under one timestep
 
 The type is that of the weights; float32 inside norms and rotations, float64 for the timestep's sinusoid. Parameters bear
 the released names: `blocks.N.self_attn.q`, ...

@@ -138,7 +138,7 @@ def load_tiny(
     """Load the tiny model; see `StarModel` for render_size, max_batch and far. It was trained at 128x224.
 
     prompt: the name of a row of its table, "camera" if left out; a scene's caption means nothing to it. path: a folder that
-    `save_tiny` wrote; left out, the one that comes with the package.
+    `save_tiny` wrote; left out, the checkpoint "inspatio-tiny", wherever it is found.
 
     float32 on the CPU, bfloat16 on a GPU. Raises WeightsNotFound naming the command that makes them where there are none,
     FileNotFoundError for a `path` without them, WeightsError for files that are damaged or do not fit, ValueError for

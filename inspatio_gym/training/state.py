@@ -1,4 +1,4 @@
-"""Where a training stands, in one safetensors file that a resumed training goes on from, bit for bit.
+"""Where a training stands, in one safetensors file that a resumed training goes on from.
 
     network.NAME.PARAMETER        weights and buffers of every network
     optimizer.NAME.NUMBER.KEY     what an optimizer remembers of its parameter of that number: "exp_avg", "exp_avg_sq", ...

@@ -1,7 +1,7 @@
 """The folder of a model that was trained here: weights as `load_tiny` reads them, and a card that says where they come from."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +17,27 @@ from inspatio_gym.training.world.networks import Prompted
 SHIPPED = "jdmd"
 
 
-def export(run: Path, stage: str, network: Prompted, codec: Taehv, config: dict[str, Any]) -> Path:
-    """Put the model together that `stage` left, and give back its folder. config: that of the training."""
+def export(
+    run: Path, stage: str, builds_on: Sequence[str], network: Prompted, codec: Taehv, config: dict[str, Any]
+) -> Path:
+    """Put the model together that `stage` left, and give back its folder. builds_on: the stages before it. config: that of the
+    training."""
     folder = run / (NAME if stage == SHIPPED else f"{NAME}-{stage}")
     save_tiny(folder, network.dit, network.table, codec)
     with written_whole(folder / "README.md") as partial:
-        partial.write_text("\n".join(_card(run, stage, network, codec, config)) + "\n", encoding="utf-8")
+        partial.write_text("\n".join(_card(run, (*builds_on, stage), network, codec, config)) + "\n", encoding="utf-8")
     return folder
 
 
-def _card(run: Path, last: str, network: Prompted, codec: Taehv, config: dict[str, Any]) -> Iterator[str]:
+def _card(run: Path, stages: Sequence[str], network: Prompted, codec: Taehv, config: dict[str, Any]) -> Iterator[str]:
     clips, sizes = config["clips"], config["transformer"]
     height, width = clips["size"]
     weights = [sum(p.numel() for p in part.parameters()) / 1e6 for part in (network, codec)]
     gpu = torch.cuda.get_device_name() + "; " if config["device"].startswith("cuda") else ""
     yield f"# {NAME}: the STAR model, small, trained from nothing"
     yield ""
-    yield f"The student of the stage `{last}`. Transformer: {weights[0]:.1f} M weights, {sizes['num_layers']} layers of width "
-    yield f"{sizes['dim']}. Codec: {weights[1]:.1f} M weights. Made for {height}x{width} pixels; all at 16 bits."
+    yield f"The student of the stage `{stages[-1]}`. Transformer: {weights[0]:.1f} M weights, {sizes['num_layers']} layers of "
+    yield f"width {sizes['dim']}. Codec: {weights[1]:.1f} M weights. Made for {height}x{width} pixels; all at 16 bits."
     yield ""
     yield "    inspatio-gym train-world --help"
     yield ""
@@ -51,8 +54,12 @@ def _card(run: Path, last: str, network: Prompted, codec: Taehv, config: dict[st
     yield ""
     yield "| stage | steps | minutes | clips a step | learning rate | on held-out worlds, at its end |"
     yield "|---|---|---|---|---|---|"
-    for stage, record in _records(run):
-        effort = config[stage]
+    for stage in stages:
+        record = _record(run, stage)
+        if record is None:
+            yield f"| {stage} | not recorded: it was taken along as weights | | | | |"
+            continue
+        effort = record["effort"]
         rate = effort.get("learning_rate", config["distillation"]["student_rate"])
         found = ", ".join(f"{name} {value:.2f}" for name, value in record["figures"].items())
         yield f"| {stage} | {record['step']:,} | {record['seconds'] / 60:.1f} | {effort['batch']} | {rate:g} | {found} |"
@@ -61,8 +68,10 @@ def _card(run: Path, last: str, network: Prompted, codec: Taehv, config: dict[st
     yield "source does not cover; deviations are of latents."
 
 
-def _records(run: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Of every stage that left a state: steps, seconds, figures."""
-    for file in sorted((run / "state").glob("*.safetensors"), key=lambda file: file.stat().st_mtime):
-        with safe_open(file, "pt") as opened:
-            yield file.stem, {name: json.loads(value) for name, value in (opened.metadata() or {}).items()}
+def _record(run: Path, stage: str) -> dict[str, Any] | None:
+    """Of a stage that left a state: steps, seconds, effort, figures."""
+    file = run / "state" / f"{stage}.safetensors"
+    if not file.is_file():
+        return None
+    with safe_open(file, "pt") as opened:
+        return {name: json.loads(value) for name, value in (opened.metadata() or {}).items()}

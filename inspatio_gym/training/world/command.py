@@ -2,7 +2,7 @@
 
     codec      frames to latents and back             control    teacher of geometry: pairs
     visual     teacher of looks: films                causal     the student, begun from the control teacher
-    jdmd       the student distilled from both teachers: what is shipped
+    jdmd       the student distilled from both teachers: what is played
     v2v        the student distilled from the control teacher alone: what jdmd is compared with
 
     <run>/config.json            what was asked for
@@ -72,7 +72,7 @@ class Supply:
     keep: int = 4096
     """Clips kept to draw from, the newest, as latents: 0.5 MB each. A resumed training makes them anew."""
     codec_keep: int = 2048
-    """The same in the codec's stage, as frames: 12 MB each."""
+    """The same in the codec's stage, as frames: 12 MB each, 25 GB in all."""
     fresh: int = 20
     """Steps after which another batch of clips comes."""
     workers: int = 0
@@ -159,7 +159,14 @@ class _Training:
                         self._train(self._latent_stage(name))
                     if name in STUDENTS and rank() == 0:
                         network = Prompted.load(self._file(name), self.config.transformer)
-                        export(self.config.run, name, network, Taehv.load(self._file("codec")), asdict(self.config))
+                        export(
+                            self.config.run,
+                            name,
+                            NEEDS[name],
+                            network,
+                            Taehv.load(self._file("codec")),
+                            asdict(self.config),
+                        )
 
     def _check(self, name: StageName) -> None:
         for needed in NEEDS[name]:

@@ -27,16 +27,7 @@ and in every fifth iteration the gradient above, sent back through the student b
 All gradients of an iteration are made, averaged over processes and found finite before any weight changes. Random
 numbers follow from (seed, task, process, number of the step), so networks and optimizers are all there is to keep.
 
-    value                                                                       whose
-    two teachers, a critic a task, a shared student, tasks in turn              the paper's
-    L_vis + lambda L_ctrl; condition channels zero in the visual task           the paper's
-    chunk-wise back-propagation, the cache's building included                  the paper's
-    4 steps, shift 5                                                            the released model's, kept
-    lambda 1                                                                    ours: the paper does not give it
-    guidance 3, normalised gradient, levels in [0.02, 0.98], 5 critic updates,  ours, after DMD and DMD2, where the
-    betas (0, 0.999), random exit step, averaged weights                        paper is silent
-    learning rates, the norm at which gradients are clipped, chunk = block,     ours
-    no gradient across chunks, both tasks in every update
+Which of the numbers are the paper's and which are ours is in docs/training_world.md.
 
 Ref: Yin et al., "One-step Diffusion with Distribution Matching Distillation" (the gradient, its normalisation) and
 "Improved Distribution Matching Distillation for Fast Image Synthesis" (several critic updates for one of the student).
@@ -78,7 +69,7 @@ NORM = 10.0  # of a gradient, at most
 
 @dataclass(frozen=True)
 class JdmdConfig:
-    """Numbers of the distillation; the module's docstring says whose they are."""
+    """Numbers of the distillation; docs/training_world.md says whose they are."""
 
     control_weight: float = 1.0
     """Lambda: what the control task counts, where the visual task counts 1."""
@@ -102,7 +93,7 @@ class Jdmd:
     student: causal; trained in place. teachers: by task, "control" or "visual" or both; with one alone, this is plain
     distribution matching distillation. table: style rows int64 (B,), or names, -> prompt embeddings (B, L, text_dim); held fixed.
 
-    networks: "student", "averaged" (what is shipped), and of each task "fake_<task>", begun as a copy of its teacher.
+    networks: "student", "averaged" (what is played), and of each task "fake_<task>", begun as a copy of its teacher.
     optimizers: of all but the averaged. Both make up the whole state. Raises ValueError for an unknown task.
     """
 

@@ -26,7 +26,7 @@ class Pool(Generic[Clips]):
     def __init__(self, stream: Callable[[int], Generator[Clips, None, None]], first: int, keep: int):
         if not 1 <= first <= keep:
             raise ValueError(f"expected 1 batch or more in a pool, and no more than it keeps, got {first} of {keep}")
-        self.position, self.first, self.waited = first, first, 0.0
+        self.position, self.waited = first, 0.0
         self._stream, self._keep = stream, keep
         self._kept: dict[int, Clips] = {}
         self._read = 0

@@ -12,7 +12,7 @@ which is not finite ends the training while the last checkpoint is good.
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,6 +44,13 @@ class Effort:
     """At most; whichever ends first."""
     batch: int
     """Clips of a step."""
+
+    def __post_init__(self) -> None:
+        if not (self.minutes > 0 and self.steps > 0 and self.batch > 0):
+            raise ValueError(
+                f"expected minutes, steps and batch above 0, got {self.minutes}, {self.steps} and {self.batch}: leave a stage "
+                "out of --stages to skip it"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +125,9 @@ def train(stage: Stage, run: Path, effort: Effort, save_seconds: float, fresh: i
             if rank() == 0:
                 figures = report.look(step, spent)
                 tensors = packed(stage.networks, stage.optimizers)
-                write_state(file, tensors, step=step, seconds=spent, begin=begin, figures=figures)
+                write_state(
+                    file, tensors, step=step, seconds=spent, begin=begin, figures=figures, effort=asdict(effort)
+                )
                 with written_whole(run / f"{stage.name}.safetensors") as partial:
                     save_file(halves(stage.weights()), partial)
             noted = saved = time.monotonic()
@@ -131,6 +140,7 @@ class _Report:
 
     def __init__(self, stage: Stage, run: Path, effort: Effort, step: int):
         self._stage, self._run, self._losses = stage, run, list[dict[str, Tensor]]()
+        self._waited = stage.pool.waited
         self._writer = (
             SummaryWriter(str(run / "tensorboard" / stage.name), purge_step=step + 1) if rank() == 0 else None
         )
@@ -158,7 +168,8 @@ class _Report:
             for name, value in means.items():
                 self._writer.add_scalar(f"loss/{name}", value, step)
             self._writer.add_scalar("speed/steps a second", step / seconds, step)
-            self._writer.add_scalar("speed/seconds spent on clips", self._stage.pool.waited, step)
+            waited = self._stage.pool.waited - self._waited
+            self._writer.add_scalar("speed/seconds spent on clips", waited, step)
 
     def look(self, step: int, seconds: float) -> dict[str, float]:
         """Show the stage's held-out worlds; their figures."""
