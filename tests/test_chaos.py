@@ -7,7 +7,7 @@ from inspatio_gym.envs.vector_env import InSpatioVectorEnv
 
 pytest.importorskip("ray")
 pytest.importorskip("stable_baselines3")
-chaos = pytest.importorskip("benchmarks.chaos")
+from benchmarks import chaos
 
 
 @pytest.mark.slow

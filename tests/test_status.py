@@ -22,7 +22,7 @@ from inspatio_gym.processes import gone
 from inspatio_gym.scenes import Scene
 
 ray = pytest.importorskip("ray")
-ray_pulse = pytest.importorskip("inspatio_gym.envs.ray_pulse")
+from inspatio_gym.envs import ray_pulse  # noqa: E402  needs ray
 
 ROOT = Path(__file__).resolve().parent.parent
 STILL = np.zeros((4, 7), np.float32)
