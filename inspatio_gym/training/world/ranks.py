@@ -1,6 +1,6 @@
 """One training on several GPUs: every process takes batches of its own, and their gradients are averaged.
 
-    torchrun --nproc-per-node 4 -m inspatio_gym.cli train-world --run runs/tiny --device cuda
+    torchrun --nproc-per-node 4 -m -- inspatio_gym.cli train-world --run runs/tiny --device cuda
 
 Every process holds all networks, which stay equal; the one of rank 0 alone writes and shows. Without torchrun there is one
 process, and nothing here does anything.
