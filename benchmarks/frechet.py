@@ -1,12 +1,13 @@
 """How far apart two families of pictures are: the Fréchet distance of features that a random network makes of them.
 
-    pictures (N, 3, H, W)  --at 1, 1/2 and 1/4 of the size: 7 x 7 and 3 x 3 convolutions, ReLU-->  means of cells of 32 pixels
-    -> features (N, cells, 96)        one vector a cell: what its texture, noise and sharpness are like, not where it is
+    pictures (N, 3, H, W)  --at 1, 1/2 and 1/4 of the size: |7 x 7 convolution|, |3 x 3 convolution|-->  means of 32 x 32 pixels
+    -> features (N, cells, 96)        one vector a cell: what its texture, noise and sharpness are like
 
-    d = |m - m'|^2 + tr(S + S' - 2 (S^1/2 S' S^1/2)^1/2)        m, S: mean and covariance of the vectors
+    d = |m - m'|^2 + tr(S + S' - 2 (S^1/2 S' S^1/2)^1/2)        m, S: mean and covariance of vectors
 
-The network is drawn from a fixed seed and never learns, so nobody was trained on it. A distance has no unit, and no other
-network's can be compared with it; that of two sets of one family says what chance makes of it.
+The filters are drawn from a fixed seed and never learn. Those of the first layer have mean 0, so that a cell's colour,
+which tells one world from another rather than one camera from another, weighs nothing. No other network's distance can be
+compared with these; that of two sets of one family says what chance and other worlds make of it.
 
 Ref: Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium" (FID), there with
 features of a classifier.
@@ -24,8 +25,8 @@ Array = NDArray[np.float64]
 SEED = 0
 SCALES = (1, 2, 4)
 CELL = 32  # pixels a side
-WIDE, OUT = 32, 32  # channels of the two convolutions
-DIMENSIONS = len(SCALES) * OUT
+CHANNELS = 32
+DIMENSIONS = len(SCALES) * CHANNELS
 
 
 @torch.no_grad()
@@ -35,12 +36,13 @@ def features(pictures: Tensor) -> Array:
     light = pictures.float() / 127.5 - 1
     found = []
     for scale in SCALES:
-        first = torch.randn(WIDE, 3, 7, 7, generator=draw) * (2 / (3 * 49)) ** 0.5
-        second = torch.randn(OUT, WIDE, 3, 3, generator=draw) * (2 / (WIDE * 9)) ** 0.5
         x = functional.avg_pool2d(light, scale)
-        for kernel in (first, second):
+        first = torch.randn(CHANNELS, 3, 7, 7, generator=draw)
+        second = torch.randn(CHANNELS, CHANNELS, 3, 3, generator=draw)
+        for kernel in (first - first.mean((2, 3), keepdim=True), second):
+            width = kernel[0].numel() ** 0.5
             padded = functional.pad(x, [kernel.shape[-1] // 2] * 4, mode="reflect")
-            x = functional.relu(functional.conv2d(padded, kernel.to(x.device)))
+            x = functional.conv2d(padded, kernel.to(x.device) / width).abs()
         found.append(functional.avg_pool2d(x, CELL // scale))
     return torch.cat(found, 1).flatten(2).movedim(1, 2).double().cpu().numpy()
 
@@ -52,10 +54,10 @@ class Normal(NamedTuple):
     covariance: Array
 
     @classmethod
-    def of(cls, groups: Array) -> "Normal":
-        """That of all vectors of some groups (N, n, d)."""
-        vectors = groups.reshape(-1, groups.shape[-1])
-        return cls(vectors.mean(0), np.cov(vectors, rowvar=False))
+    def of(cls, vectors: Array) -> "Normal":
+        """That of all vectors (..., d)."""
+        flat = vectors.reshape(-1, vectors.shape[-1])
+        return cls(flat.mean(0), np.cov(flat, rowvar=False))
 
 
 def distance(a: Normal, b: Normal) -> float:

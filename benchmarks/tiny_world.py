@@ -288,8 +288,12 @@ def looks(bench: Bench) -> dict[str, Any]:
     wanted = [wander(subject, played(subject, WINDOW), np.zeros(1, int), leg) for subject in subjects]
     clips = shown(subjects, wanted, bench.config.device)
     true = [truth(s, take, bench.renderer).rgb for s, take in zip(subjects, bar(wanted, "truth"), strict=True)]
+    here, elsewhere = (
+        np.stack([one.view.pictures[played(one, WINDOW)] for one in some]) for some in (subjects, others)
+    )
     rows = {
-        "films of these worlds": pictures(clips.source),
+        "films of these worlds": here,
+        "codec round trip of these": pictures(bench.networks.round_trip(bench.tensor(here))),
         TRUTH: np.stack(true),
         **bench.made(clips, true),
     }
@@ -297,9 +301,10 @@ def looks(bench: Bench) -> dict[str, Any]:
     for name, row in {"visual": "visual teacher", **STUDENT}.items():
         video = bench.networks.visual(name, count, 1 + WINDOW // 4, height // 8, width // 8)
         rows[row if name == "visual" else f"{row}, visual task"] = pictures(video)
-    family = np.stack([other.view.pictures[played(other, WINDOW)] for other in others])
-    real = Normal.of(bench.vectors(family))
-    known = {row: bench.vectors(films) for row, films in bar(list(rows.items()), "features")}
+    family = bench.vectors(elsewhere)
+    unit = family.std((0, 1))
+    real = Normal.of(family / unit)
+    known = {row: bench.vectors(films) / unit for row, films in bar(list(rows.items()), "features")}
     draw, less = np.random.default_rng(0), []
     for _ in range(RESAMPLED):
         some = draw.integers(count, size=count)
@@ -389,8 +394,8 @@ def pooled(worlds: dict[str, Any], group: str, style: str | None = None) -> floa
 
 def words_of_views(found: dict[str, Any]) -> str:
     """PSNR by row and group, and how far it is from the best warp and from the codec."""
-    parts = []
-    for style in (None, *STYLES):
+    parts, styles = [], {parse(name).style for name in found[CODEC]}
+    for style in (None, *(style for style in STYLES if style in styles)):
         figures = {row: {group: pooled(worlds, group, style) for group in GROUPS} for row, worlds in found.items()}
         best = {group: max(figures[row][group] for row in WARPS) for group in GROUPS}
         rows = [
@@ -461,12 +466,12 @@ def words_of_long(found: dict[str, Any]) -> str:
 
 def words_of_looks(found: dict[str, Any]) -> str:
     """Distances by row, nearest first."""
-    rows = [[row, number(value, 3)] for row, value in sorted(found["distance"].items(), key=lambda item: item[1])]
+    rows = [[row, number(value, 2)] for row, value in sorted(found["distance"].items(), key=lambda item: item[1])]
     low, high = found["nearer"]
     return "\n\n".join(
         [
             table(["", "distance to films of other worlds"], rows),
-            f"JDMD is nearer than V2V alone by {low:.3f} to {high:.3f} (95 % of {RESAMPLED} draws of the worlds anew).",
+            f"JDMD is nearer than V2V alone by {low:.2f} to {high:.2f} (95 % of {RESAMPLED} draws of the worlds anew).",
         ]
     )
 
