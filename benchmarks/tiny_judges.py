@@ -78,8 +78,9 @@ def sums(shown: Clips, truth: Clips, seen: NDArray[np.bool_]) -> dict[str, list[
 
 def camera(shown: Clips, depth: Depth, matrix: Intrinsics, c2w: Poses) -> dict[str, float]:
     """How far the camera of a tour was off. depth: of its first frame, scene units. c2w: where it was sent."""
-    error = camera_error(recover(shown[: len(c2w)], depth, matrix).c2w, c2w)
-    return {"rotation": error.rotation_deg, "translation": error.translation}
+    found = recover(shown[: len(c2w)], depth, matrix)
+    error = camera_error(found.c2w, c2w)
+    return {"rotation": error.rotation_deg, "translation": error.translation, "found": found.found}
 
 
 def times(shown: dict[str, Clips]) -> dict[str, float]:
