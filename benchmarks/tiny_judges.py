@@ -1,7 +1,4 @@
-"""What is judged of the tiny world on the CPU, world by world, in processes of their own: warps, and clips of any row.
-
-Torch is not needed here, so a process is there in a second.
-"""
+"""What is done for `tiny_world` on the CPU, world by world, in processes of their own: the warps' rows, and judging clips."""
 
 import os
 from dataclasses import dataclass

@@ -16,7 +16,7 @@ All rows have the same true geometry and the same pictures to go by, those of st
 is true light. The warp may look at the whole film, a student at its past alone. Of takes every fifth frame is judged,
 which comes to every place in a block in turn.
 
-A part that is in --out is not measured again.
+A part that is in --out is not measured again; another run wants another --out.
 """
 
 import json
@@ -336,7 +336,8 @@ PARTS: dict[Part, Callable[[Bench], dict[str, Any]]] = {"views": views, "short":
 
 def played(subject: Subject, frames: int) -> NDArray[np.int64]:
     """Moments (frames,) of a film from its first on, back and forth at its ends."""
-    clock = Clock(subject.view.num_frames, 24.0)
+    assert subject.world is not None
+    clock = Clock(subject.view.num_frames, subject.world.fps)
     return np.append(clock.frame, clock.advance(1.0, frames - 1))
 
 
@@ -360,13 +361,11 @@ def main(config: Config) -> None:
     """Measure what is not measured yet, print the tables, fill the page."""
     bench = Bench(config)
     try:
-        for part in config.parts:
-            measure(bench, part)
+        records = {part: measure(bench, part) for part in config.parts}
     finally:
         bench.close()
-    found = {part: json.loads((config.out / f"{part}.json").read_text(encoding="utf-8")) for part in config.parts}
     words = "\n\n".join(
-        WORDS[part](not_null(record["found"])) + f"\n\n{about(record)}" for part, record in found.items()
+        f"{WORDS[part](not_null(record['found']))}\n\n{about(record)}" for part, record in records.items()
     )
     print(words)
     if config.page:
@@ -376,22 +375,22 @@ def main(config: Config) -> None:
             shutil.copy(sheet, config.sheets / sheet.name)
 
 
-def measure(bench: Bench, part: Part) -> None:
-    """Write down what a part came to, unless it is there."""
-    file = bench.config.out / f"{part}.json"
-    if file.is_file():
-        return
-    began = time.monotonic()
-    found = PARTS[part](bench)
-    gpu = f"{torch.cuda.get_device_name()}; " if bench.config.device != "cpu" else ""
-    record = {
-        "machine": gpu + machine(),
-        "seconds": time.monotonic() - began,
-        "worlds": bench.config.count,
-        "found": null(found),
-    }
-    with written_whole(file) as partial:
-        partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+def measure(bench: Bench, part: Part) -> dict[str, Any]:
+    """What a part came to; written down, unless it is there. Raises ValueError where it is there for other worlds or takes."""
+    config, file = bench.config, bench.config.out / f"{part}.json"
+    asked = {"worlds": config.count, "blocks": config.blocks, "size": list(config.size)}
+    if not file.is_file():
+        began = time.monotonic()
+        found = null(PARTS[part](bench))
+        gpu = f"{torch.cuda.get_device_name()}; " if config.device != "cpu" else ""
+        record = asked | {"machine": gpu + machine(), "seconds": time.monotonic() - began, "found": found}
+        with written_whole(file) as partial:
+            partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    record = json.loads(file.read_text(encoding="utf-8"))
+    kept = {name: record[name] for name in asked}
+    if kept != asked:
+        raise ValueError(f"expected {asked} in {file}, got {kept}: ask for that, or take another --out")
+    return record
 
 
 def about(record: dict[str, Any]) -> str:
