@@ -16,11 +16,11 @@ FIRST_SEED = 9000
 """Training and examples use small ones."""
 
 
-def addresses(count: int) -> list[str]:
-    """Names of so many worlds."""
+def addresses(count: int, first: int = FIRST_SEED, styles: tuple[str, ...] = STYLES) -> list[str]:
+    """Names of so many worlds, seeds from `first` on."""
     kinds = list(WORLDS)
     return [
-        f"synthetic:{kinds[k % len(kinds)]}?seed={FIRST_SEED + k}&style={STYLES[k // len(kinds) % len(STYLES)]}"
+        f"synthetic:{kinds[k % len(kinds)]}?seed={first + k}&style={styles[k // len(kinds) % len(styles)]}"
         for k in range(count)
     ]
 

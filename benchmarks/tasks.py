@@ -34,6 +34,7 @@ import numpy as np
 import tyro
 from tqdm import tqdm
 
+from benchmarks.pages import fill
 from inspatio_gym.agents.baselines import Random, hold_still
 from inspatio_gym.agents.config import TrainConfig, evaluation_seeds
 from inspatio_gym.agents.episodes import Episodes, make_worlds, play
@@ -52,7 +53,6 @@ IDS = {
     "driving": "InSpatioDriving-v0",
     "moment": "InSpatioMoment-v0",
 }
-MARKS = ("<!-- results {} -->", "<!-- end of results -->")  # of a study
 WORLDS = 25  # of an evaluation, together
 
 
@@ -267,19 +267,6 @@ def table(played: list[dict[str, Any]]) -> list[list[str]]:
             ]
         )
     return lines
-
-
-def fill(page: Path, study: str, words: str) -> None:
-    """Write `words` between a study's marks on a page. Raises ValueError for a page without them."""
-    text = page.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(MARKS[0].format(study))
-    _, end, after = rest.partition(MARKS[1])
-    if not (begin and end):
-        raise ValueError(
-            f"expected {MARKS[0].format(study)} and {MARKS[1]} in {page}: put them where the results belong"
-        )
-    with written_whole(page) as partial:
-        partial.write_text(f"{before}{begin}\n{words}\n{end}{after}", encoding="utf-8")
 
 
 def draw(path: Path, records: list[dict[str, Any]], config: Config) -> None:
