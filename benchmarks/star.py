@@ -222,8 +222,7 @@ def table(config: Config, dtype: torch.dtype, rate: float) -> None:
     scene = NoiseScene(config.size)
     dit = random_dit(config, dtype, config.attention)
     if config.compile:
-        for block in dit.blocks:
-            block.compile()
+        dit.fuse()
     flop = transformer_flop(dit.config, config.size)
     print(
         f"\n{config.size[0]}x{config.size[1]}, {dtype}, attention by {dit.kernel}{', compiled' if config.compile else ''}"

@@ -183,6 +183,11 @@ class Dit(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.patch_embedding.weight.dtype
 
+    def fuse(self) -> None:
+        """Let torch.compile fuse what every layer does; it does so when a layer is first called, which takes its time."""
+        for block in self._layers():
+            block.compile()
+
     def read(self, prompt_embeds: Tensor) -> Text:
         """Read prompts (B, L, text_dim), L <= text_len, padded by zeros, which are attended to. Once a prompt.
 

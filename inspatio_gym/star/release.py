@@ -67,8 +67,7 @@ def load_release(
     }  # everything is looked for before a byte is read
     dit = load_dit(found[name], device=device, dtype=kind, attention=attention)
     if compile:
-        for block in dit.blocks:
-            block.compile()
+        dit.fuse()
     best: Codec = "taehv" if present("taehv") else "vae"
     ends: dict[str, Any] = {}
     chosen = [best if choice == "auto" else choice for choice in (encoder, decoder)]

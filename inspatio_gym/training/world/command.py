@@ -21,15 +21,16 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from inspatio_gym.extras import extra
 from inspatio_gym.files import written_whole
 
 with extra("agents"):
     import torch
+    from torch import nn
 
-from inspatio_gym.star.dit import DitConfig
+from inspatio_gym.star.dit import Dit, DitConfig
 from inspatio_gym.star.taehv import Taehv, TaehvCodec, TaehvConfig
 from inspatio_gym.star.tiny import TINY, TINY_CODEC, new_codec
 from inspatio_gym.training.world.card import export
@@ -48,6 +49,7 @@ from inspatio_gym.training.world.teachers import ControlStage, VisualStage
 
 logger = logging.getLogger(__name__)
 
+Network = TypeVar("Network", bound=nn.Module)
 StageName = Literal["codec", "control", "visual", "causal", "v2v", "jdmd"]
 NEEDS: dict[StageName, tuple[StageName, ...]] = {
     "codec": (),
@@ -58,6 +60,7 @@ NEEDS: dict[StageName, tuple[StageName, ...]] = {
     "jdmd": ("codec", "control", "visual", "causal"),
 }
 STUDENTS = ("causal", "v2v", "jdmd")
+GRAPHS = 32  # of a compiled layer, at most: with and without gradient, past, autocast's cache; jdmd has 13
 HELD = ("transformer", "autoencoder", "clips")  # what a folder is held to
 
 
@@ -118,6 +121,8 @@ class TrainWorldConfig:
     """What is shown."""
     supply: Supply = field(default_factory=Supply)
     """How it comes."""
+    compile: bool = True
+    """Let torch.compile fuse the layers of transformers on a GPU: half a minute or so for each stage."""
     save_seconds: float = 60.0
     """Between checkpoints, each with figures on held-out worlds."""
 
@@ -132,6 +137,7 @@ def train_world(config: TrainWorldConfig) -> None:
     try:
         torch.backends.cudnn.benchmark = True
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        torch._dynamo.config.recompile_limit = GRAPHS
         if rank() == 0:
             _claim(config)
         _Training(config, device).all()
@@ -178,6 +184,8 @@ class _Training:
     def _train(self, stage: Stage) -> None:
         config = self.config
         effort = getattr(config, stage.name)
+        for network in stage.networks.values():
+            self._fused(network)
         train(stage, config.run, effort, config.save_seconds, config.supply.fresh, self.device)
 
     def _train_codec(self) -> None:
@@ -206,7 +214,7 @@ class _Training:
         if name == "causal":
             return CausalStage(network, self.pool, self.held_out, effort, seed)
         tasks = ("control",) if name == "v2v" else ("control", "visual")
-        teachers = {task: self._prompted(task) for task in tasks}
+        teachers = {task: self._fused(self._prompted(task)) for task in tasks}
         return DistillationStage(name, network, teachers, self.pool, self.held_out, effort, config.distillation)
 
     def _prompted(self, *names: str) -> Prompted:
@@ -216,6 +224,14 @@ class _Training:
         sizes = self.config.transformer
         network = Prompted.load(files[0], sizes) if files else Prompted.new(sizes)
         return network.to(self.device)
+
+    def _fused(self, network: Network) -> Network:
+        """A network whose transformers are compiled where that was asked for."""
+        if self.config.compile and self.device.startswith("cuda"):
+            for part in network.modules():
+                if isinstance(part, Dit):
+                    part.fuse()
+        return network
 
     @cached_property
     def coder(self) -> TaehvCodec:
