@@ -287,7 +287,8 @@ def test_jpeg_loses_what_a_file_loses(quality: int):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch sees")
 def test_clips_of_a_gpu_are_those_of_the_cpu():
     plan = ClipPlan(seed=8, size=(64, 112), frames=9, clips=2)
-    for here, there in zip(next(pairs(plan, 4)), next(pairs(plan, 4, "cuda")), strict=True):
+    plain = replace(plan, styles=("plain",))  # the sensor's noise is another one on a GPU
+    for here, there in zip(next(pairs(plain, 4)), next(pairs(plain, 4, "cuda")), strict=True):
         assert there.is_cuda
         # Roundings throw few pixels to the other side of an edge; where two surfaces splat into one, a few more.
         assert ((here.int() - there.cpu().int()).abs() > 2).float().mean() < 0.01
