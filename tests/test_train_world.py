@@ -249,6 +249,10 @@ def test_a_codec_is_held_to_latents_of_unit_variance():
         assert float(codec_losses(clip, clip, wrong)["moments"]) > 0.2
     for name in ("l1", "edges", "coarse"):
         assert float(codec_losses(clip.roll(1, -1), clip, latents)[name]) > 0.01
+    assert float(codec_losses(clip + 0.1, clip, latents)["hue"]) == pytest.approx(0, abs=1e-6)
+    assert float(
+        codec_losses(clip + torch.tensor([0.1, -0.1, 0])[:, None, None], clip, latents)["hue"]
+    ) == pytest.approx(0.15)
 
 
 @pytest.mark.usefixtures("without_worlds")

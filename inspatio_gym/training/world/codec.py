@@ -7,7 +7,9 @@ could hide in the one before it, where a block's end would lose them.
 
     L1        mean |clip' - clip|
     edges     the same of differences along rows, columns and time: sharp where it is sharp, steady where it is steady
-    coarse    the same of means over 4 x 4 and 8 x 8 pixels: large surfaces have the right colour
+    coarse    the same of means over 4 x 4 and 8 x 8 pixels: large surfaces are as bright as they are
+    hue       the same of what red and green, green and blue of these means differ by: and of the right colour, which varies
+              a quarter as much as brightness and would be learnt last
     moments   mean of (mean z)^2 and (deviation z - 1)^2 over channels
 
 Diffusion wants latents of unit variance. A penalty holds them there rather than a scale folded into the weights afterwards,
@@ -38,7 +40,7 @@ from inspatio_gym.training.world.stage import Rated, autocast, descend
 PLACE = 1  # of its random numbers
 NOISE = 0.05  # deviation, of what is added to latents before they are decoded
 COARSE = (4, 8)  # pixels a side
-EDGES, SMOOTH, MOMENTS = 1.0, 0.5, 0.1  # weights of the terms
+EDGES, SMOOTH, HUE, MOMENTS = 1.0, 0.5, 0.5, 0.1  # weights of the terms
 
 
 class CodecStage:
@@ -84,9 +86,11 @@ def codec_losses(shown: Tensor, clip: Tensor, latents: Tensor) -> dict[str, Tens
     apart = shown - clip
     edges = torch.stack([apart.diff(dim=axis).abs().mean() for axis in (1, 3, 4)]).mean()
     images = apart.flatten(0, 1)
-    coarse = torch.stack([functional.avg_pool2d(images, side).abs().mean() for side in COARSE]).mean()
+    pooled = [functional.avg_pool2d(images, side) for side in COARSE]
+    coarse = torch.stack([means.abs().mean() for means in pooled]).mean()
+    hue = torch.stack([means.diff(dim=1).abs().mean() for means in pooled]).mean()
     over = (0, 1, 3, 4)
     moments = latents.mean(over).square().mean() + (latents.std(over) - 1).square().mean()
     l1 = apart.abs().mean()
-    total = l1 + EDGES * edges + SMOOTH * coarse + MOMENTS * moments
-    return {"total": total, "l1": l1, "edges": edges, "coarse": coarse, "moments": moments}
+    total = l1 + EDGES * edges + SMOOTH * coarse + HUE * hue + MOMENTS * moments
+    return {"total": total, "l1": l1, "edges": edges, "coarse": coarse, "hue": hue, "moments": moments}
