@@ -36,7 +36,8 @@ class Networks:
     def __init__(self, run: Path, sizes: DitConfig, device: str):
         self.device = device
         kind = torch.bfloat16 if device.startswith("cuda") else torch.float32
-        self._codec = TaehvCodec(Taehv.load(run / "codec.safetensors", device, kind))
+        codec = next(file for name in ("decoder", "codec") if (file := run / f"{name}.safetensors").is_file())
+        self._codec = TaehvCodec(Taehv.load(codec, device, kind))
         self._network = cache(lambda name: Prompted.load(run / f"{name}.safetensors", sizes).to(device))
 
     def known(self, clips: Shown) -> Conditions:

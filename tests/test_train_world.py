@@ -1,6 +1,8 @@
 """Training a tiny STAR model from nothing: its stages, how they are resumed, what comes out."""
 
+import itertools
 from collections.abc import Generator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +19,7 @@ from inspatio_gym.star.dit import DitConfig  # noqa: E402
 from inspatio_gym.star.schedule import Schedule  # noqa: E402
 from inspatio_gym.star.taehv import Taehv, TaehvCodec, TaehvConfig  # noqa: E402
 from inspatio_gym.star.tiny import load_tiny  # noqa: E402
-from inspatio_gym.training.world import causal, latents, looks, stage  # noqa: E402
+from inspatio_gym.training.world import causal, kept, latents, looks, stage  # noqa: E402
 from inspatio_gym.training.world.clips import ClipPlan, Pairs  # noqa: E402
 from inspatio_gym.training.world.codec import CodecStage, codec_losses  # noqa: E402
 from inspatio_gym.training.world.command import NEEDS, Supply, TrainWorldConfig, train_world  # noqa: E402
@@ -54,7 +56,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TrainWorldConfig:
     return TrainWorldConfig(
         run=tmp_path / "run",
         stages=tuple(NEEDS),
-        codec=rated, control=rated, visual=rated, causal=rated, v2v=effort, jdmd=effort,
+        codec=rated, control=rated, decoder=rated, visual=rated, causal=rated, v2v=effort, jdmd=effort,
         distillation=JdmdConfig(critic_updates=2, student_rate=0.1),
         transformer=SIZES,
         autoencoder=CODEC,
@@ -87,7 +89,8 @@ def test_every_stage_trains_from_nothing_to_a_model_that_can_be_stepped(tiny: Tr
     left = {name: load_file(tiny.run / f"{name}.safetensors") for name in tiny.stages}
     assert all(torch.isfinite(value).all() for weights in left.values() for value in weights.values())
     # One text table for all, learned with the control teacher; each student is another one than what it began with.
-    assert all(torch.equal(left[name]["table.rows"], left["control"]["table.rows"]) for name in tiny.stages[2:])
+    others = ("visual", "causal", "v2v", "jdmd")
+    assert all(torch.equal(left[name]["table.rows"], left["control"]["table.rows"]) for name in others)
     for name, before in (("causal", "control"), ("v2v", "causal"), ("jdmd", "causal"), ("jdmd", "v2v")):
         assert any(not torch.equal(value, left[before][key]) for key, value in left[name].items()), name
     folder = tiny.run / "inspatio-tiny"
@@ -107,7 +110,10 @@ def test_a_training_that_is_killed_goes_on_as_if_it_had_not_been(
     tiny: TrainWorldConfig, monkeypatch: pytest.MonkeyPatch
 ):
     config = replace(
-        tiny, stages=("codec", "control", "visual", "causal", "jdmd"), jdmd=Effort(99.0, 3, 2), save_seconds=0.0
+        tiny,
+        stages=("codec", "control", "decoder", "visual", "causal", "jdmd"),
+        jdmd=Effort(99.0, 3, 2),
+        save_seconds=0.0,
     )
     train_world(config)
     killed = replace(config, run=config.run.with_name("killed"))
@@ -155,6 +161,40 @@ def test_a_folder_begun_with_other_sizes_is_refused_and_so_is_a_stage_without_wh
         train_world(replace(tiny, transformer=replace(SIZES, num_layers=2)))
     with pytest.raises(ValueError, match=r"clips\.frames 21 as .* got 33"):
         train_world(replace(tiny, clips=replace(PLAN, frames=33)))
+
+
+def test_clips_that_were_made_are_not_made_again_whoever_made_them(tmp_path: Path):
+    made: list[int] = []
+
+    def make(first: int) -> Generator[latents.Coded, None, None]:
+        for number in itertools.count(first):
+            made.append(number)
+            yield latents.Coded(*(torch.full((2, 3), number, dtype=torch.bfloat16) for _ in latents.Coded._fields))
+
+    def numbers(first: int, count: int) -> list[float]:
+        with closing(kept.kept(tmp_path, make, first, "cpu")) as batches:
+            return [float(batch.film[0, 0]) for batch in itertools.islice(batches, count)]
+
+    assert numbers(0, 3) == numbers(0, 3) == [0, 1, 2]
+    assert made == [0, 1, 2]
+    kept.make_ahead(tmp_path, make, 2, "cpu", lambda: False)
+    ahead = 3 + kept.LEAD
+    assert made[3:] == [ahead, ahead + 1]
+    assert kept.held(tmp_path) == 3
+    assert numbers(1, ahead + 2) == [*range(1, ahead + 3)]
+    assert sorted(made) == [*range(ahead + 3)]  # each once
+    kept.make_ahead(tmp_path, make, 99, "cpu", lambda: True)
+    assert kept.held(tmp_path) == ahead + 3
+
+
+@pytest.mark.usefixtures("without_worlds")
+def test_a_decoder_that_learns_on_leaves_the_latents_as_they_are(tiny: TrainWorldConfig):
+    train_world(replace(tiny, stages=("codec", "decoder")))
+    before, after = (load_file(tiny.run / f"{name}.safetensors") for name in ("codec", "decoder"))
+    for side, same in (("encoder", True), ("decoder", False)):
+        assert all(torch.equal(value, after[key]) for key, value in before.items() if key.startswith(side)) is same
+    train_world(replace(tiny, stages=("codec",), codec=Rated(99.0, 4, 2, 1e-3)))
+    assert (tiny.run / "codec.safetensors").stat().st_mtime < (tiny.run / "decoder.safetensors").stat().st_mtime
 
 
 class Numbers(NamedTuple):

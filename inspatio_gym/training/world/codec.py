@@ -1,4 +1,4 @@
-"""Stage 1, the codec: frames to latents and back, in exactly the timing in which worlds are stepped.
+"""Stage 1, the codec: frames to latents and back, in exactly the timing in which worlds are stepped. And its decoder alone.
 
     clip (B, F, 3, H, W) in [0, 1]  --encode_clip-->  z (B, n, 16, H/8, W/8)  --+ noise, decode_clip-->  clip'
 
@@ -16,12 +16,16 @@ Diffusion wants latents of unit variance. A penalty holds them there rather than
 because the decoder begins with 3 tanh(z / 3), through which no scale can be folded. The noise stands for what a diffusion
 model gets wrong.
 
+Once other stages speak its latents the encoder has to stay as it is. The decoder may learn on while they learn: that is the
+stage "decoder".
+
 Ref: Ollin Boer Bohan, TAEHV, for the network; Rombach et al., "High-Resolution Image Synthesis with Latent Diffusion
 Models", for latents held near a unit normal.
 """
 
 from collections.abc import Mapping
 from copy import deepcopy
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -37,26 +41,34 @@ from inspatio_gym.training.world.ranks import rank
 from inspatio_gym.training.world.seeds import generator
 from inspatio_gym.training.world.stage import Rated, autocast, descend
 
-PLACE = 1  # of its random numbers
+PLACES = {"codec": 1, "decoder": 6}  # of their random numbers
 NOISE = 0.05  # deviation, of what is added to latents before they are decoded
 COARSE = (4, 8)  # pixels a side
 EDGES, SMOOTH, HUE, MOMENTS = 1.0, 0.5, 0.5, 0.1  # weights of the terms
 
 
 class CodecStage:
-    """Trains a codec on sources, targets and films."""
+    """Trains a codec, or its decoder by itself, on sources, targets and films."""
 
-    name = "codec"
-
-    def __init__(self, network: Taehv, pool: Pool[Footage], held_out: Pairs, effort: Rated, seed: int):
-        self.pool, self._held_out, self._batch, self._seed = pool, held_out, effort.batch, seed
+    def __init__(
+        self,
+        name: Literal["codec", "decoder"],
+        network: Taehv,
+        pool: Pool[Footage],
+        held_out: Pairs,
+        effort: Rated,
+        seed: int,
+    ):
+        self.name, self.pool, self._held_out, self._batch, self._seed = name, pool, held_out, effort.batch, seed
+        network.encoder.requires_grad_(name == "codec")
         self.network, self.averaged = network, deepcopy(network).requires_grad_(False)
         self.networks = {"network": self.network, "averaged": self.averaged}
-        self.optimizers = {"adam": torch.optim.Adam(self.network.parameters(), effort.learning_rate)}
+        learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        self.optimizers = {"adam": torch.optim.Adam(learning, effort.learning_rate)}
 
     def step(self, number: int, done: float) -> Mapping[str, Tensor]:
         device = next(self.network.parameters()).device
-        draw = generator(device, self._seed, PLACE, rank(), number)
+        draw = generator(device, self._seed, PLACES[self.name], rank(), number)
         footage = self.pool.draw(self._batch, draw)
         clips = torch.stack((footage.source, footage.target, footage.film), 1)
         which = torch.randint(clips.shape[1], (len(clips),), generator=draw, device=clips.device)

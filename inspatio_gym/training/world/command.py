@@ -1,25 +1,29 @@
 """`inspatio-gym train-world`: from nothing to a tiny STAR model, stage by stage.
 
     codec      frames to latents and back             control    teacher of geometry: pairs
-    visual     teacher of looks: films                causal     the student, begun from the control teacher
+    decoder    latents to frames, learnt longer       visual     teacher of looks: films
+    causal     the student, begun from the control teacher
     jdmd       the student distilled from both teachers: what is played
     v2v        the student distilled from the control teacher alone: what jdmd is compared with
 
     <run>/config.json            what was asked for
     <run>/STAGE.safetensors      what a stage left, averaged, at 16 bits
+    <run>/clips-CODEC            clips as that codec's latents (`kept`); not needed once the training is over
     <run>/state, tensorboard     see `stage`
     <run>/inspatio-tiny          the model of jdmd, as `load_tiny` reads it; of causal and v2v: inspatio-tiny-STAGE
 
-A stage needs what those before it left: codec -> control -> visual, causal -> jdmd, v2v. The codec stays as it is once the
-control teacher has been trained on its latents.
+A stage needs what those before it left (`NEEDS`). The codec stays as it is once the control teacher has been trained on its
+latents; its decoder may learn on, because latents remain what they are.
 """
 
+import hashlib
 import json
 import logging
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -35,29 +39,32 @@ from inspatio_gym.star.taehv import Taehv, TaehvCodec, TaehvConfig
 from inspatio_gym.star.tiny import TINY, TINY_CODEC, new_codec
 from inspatio_gym.training.world.card import export
 from inspatio_gym.training.world.causal import CausalStage
-from inspatio_gym.training.world.clips import ClipPlan
+from inspatio_gym.training.world.clips import ClipPlan, Pairs
 from inspatio_gym.training.world.codec import CodecStage
 from inspatio_gym.training.world.distillation import DistillationStage
 from inspatio_gym.training.world.jdmd import JdmdConfig
+from inspatio_gym.training.world.kept import held, kept, make_ahead
 from inspatio_gym.training.world.latents import Coded, Footage, LatentPool, coded, footage
 from inspatio_gym.training.world.looks import HeldOut, held_out
 from inspatio_gym.training.world.networks import Prompted
 from inspatio_gym.training.world.pool import Pool
 from inspatio_gym.training.world.ranks import begin, end, rank
+from inspatio_gym.training.world.side_by_side import side_by_side
 from inspatio_gym.training.world.stage import Effort, Rated, Stage, train
 from inspatio_gym.training.world.teachers import ControlStage, VisualStage
 
 logger = logging.getLogger(__name__)
 
 Network = TypeVar("Network", bound=nn.Module)
-StageName = Literal["codec", "control", "visual", "causal", "v2v", "jdmd"]
+StageName = Literal["codec", "control", "decoder", "visual", "causal", "v2v", "jdmd"]
 NEEDS: dict[StageName, tuple[StageName, ...]] = {
     "codec": (),
     "control": ("codec",),
+    "decoder": ("codec",),
     "visual": ("codec", "control"),
     "causal": ("codec", "control"),
-    "v2v": ("codec", "control", "causal"),
-    "jdmd": ("codec", "control", "visual", "causal"),
+    "v2v": ("codec", "control", "decoder", "causal"),
+    "jdmd": ("codec", "control", "decoder", "visual", "causal"),
 }
 STUDENTS = ("causal", "v2v", "jdmd")
 GRAPHS = 32  # of a compiled layer, at most: with and without gradient, past, autocast's cache; jdmd has 13
@@ -72,12 +79,15 @@ class Supply:
     """Clips that are rendered and coded at a time."""
     first: int = 512
     """Clips there have to be before anything is learnt."""
-    keep: int = 4096
-    """Clips kept to draw from, the newest, as latents: 0.5 MB each. A resumed training makes them anew."""
-    codec_keep: int = 2048
-    """The same in the codec's stage, as frames: 12 MB each, 25 GB in all."""
+    keep: int = 16_384
+    """Clips kept to draw from, the newest, as latents: 0.5 MB each."""
     fresh: int = 20
     """Steps after which another batch of clips comes."""
+    codec_keep: int = 2048
+    """Clips kept while the codec or its decoder learns, as frames: 12 MB each, 25 GB in all. A resumed training makes
+    them anew."""
+    codec_fresh: int = 60
+    """Steps after which another batch of these comes."""
     workers: int = 0
     """Processes that make worlds ahead; 0 makes them in this one."""
 
@@ -87,6 +97,7 @@ class TrainWorldConfig:
     """Train a tiny STAR model from nothing, on worlds that are rendered meanwhile.
 
     $ inspatio-gym train-world --run runs/tiny --device cuda --supply.workers 14
+    $ inspatio-gym train-world --run runs/tiny --device cuda --supply.workers 14 --gpus 0 1
     $ inspatio-gym train-world --run runs/tiny --stages jdmd --jdmd.minutes 20 --device cuda
 
     Run it again with the same folder to go on where it stopped, with more minutes to train on. The model is then in
@@ -95,14 +106,18 @@ class TrainWorldConfig:
 
     run: Path = Path("runs/tiny")
     """Folder of the training; one that is there already is resumed."""
-    stages: tuple[StageName, ...] = ("codec", "control", "visual", "causal", "jdmd")
+    stages: tuple[StageName, ...] = ("codec", "control", "decoder", "visual", "causal", "jdmd")
     """Which stages, in the order in which they need each other; one that has its time behind it takes none."""
     device: str = "cpu"
     """Where networks learn and pictures are drawn: "cpu" or "cuda"."""
-    codec: Rated = field(default_factory=lambda: Rated(5.0, 100_000, 8, 1e-3))
+    gpus: tuple[int, ...] = ()
+    """Numbers of GPUs for stages that do not wait for each other; none trains one after another on the first."""
+    codec: Rated = field(default_factory=lambda: Rated(5.0, 100_000, 4, 1e-3))
     """How long and how fast the codec is trained."""
+    decoder: Rated = field(default_factory=lambda: Rated(4.0, 100_000, 4, 1e-3))
+    """The same of its decoder by itself."""
     control: Rated = field(default_factory=lambda: Rated(7.0, 100_000, 32, 5e-4))
-    """The same of the control teacher."""
+    """Of the control teacher."""
     visual: Rated = field(default_factory=lambda: Rated(5.0, 100_000, 32, 5e-4))
     """Of the visual teacher."""
     causal: Rated = field(default_factory=lambda: Rated(5.0, 100_000, 32, 2e-4))
@@ -131,8 +146,29 @@ def train_world(config: TrainWorldConfig) -> None:
     """Train every stage that is asked for until its time or steps are spent; then put the model together.
 
     Raises FloatingPointError where a training diverges; ValueError for a folder that was begun with other sizes or
-    clips; FileNotFoundError where a stage needs what is not there.
+    clips; FileNotFoundError where a stage needs what is not there; RuntimeError where one of several processes failed.
     """
+    if not config.gpus:
+        _here(config, config.stages)
+        return
+    _claim(config)
+    ordered = [name for name in NEEDS if name in config.stages]
+    side_by_side(ordered, NEEDS, config.gpus, partial(_one_stage, config), partial(_make_clips, config), ("codec",))
+
+
+def _one_stage(config: TrainWorldConfig, name: StageName) -> None:
+    """In a process of its own."""
+    _here(config, (name,))
+
+
+def _make_clips(config: TrainWorldConfig, enough: Event) -> None:
+    """In a process of its own: make clips for the stages that learn in others."""
+    training = _Training(config, config.device)
+    batches = config.supply.keep // config.supply.batch
+    make_ahead(training.clips, training.coded, batches, config.device, enough.is_set)
+
+
+def _here(config: TrainWorldConfig, stages: tuple[StageName, ...]) -> None:
     device = begin(config.device)
     try:
         torch.backends.cudnn.benchmark = True
@@ -140,7 +176,7 @@ def train_world(config: TrainWorldConfig) -> None:
         torch._dynamo.config.recompile_limit = GRAPHS
         if rank() == 0:
             _claim(config)
-        _Training(config, device).all()
+        _Training(config, device).all(stages)
     finally:
         end()
 
@@ -151,28 +187,23 @@ class _Training:
     def __init__(self, config: TrainWorldConfig, device: str):
         self.config, self.device = config, device
         self.plan = replace(config.clips, seed=config.clips.seed + 10_000 * rank())
-        self.shown = held_out(config.clips, device)
-        self.pool = LatentPool(self._coded, *self._batches(config.supply.keep))
 
-    def all(self) -> None:
-        with closing(self.pool):
+    def all(self, stages: tuple[StageName, ...]) -> None:
+        try:
             for name in NEEDS:
-                if name in self.config.stages:
+                if name in stages:
                     self._check(name)
-                    if name == "codec":
-                        self._train_codec()
+                    if name in ("codec", "decoder"):
+                        self._train_codec(name)
                     else:
-                        self._train(self._latent_stage(name))
+                        self._train(self._latent_stage(name), self.config.supply.fresh)
                     if name in STUDENTS and rank() == 0:
                         network = Prompted.load(self._file(name), self.config.transformer)
-                        export(
-                            self.config.run,
-                            name,
-                            NEEDS[name],
-                            network,
-                            Taehv.load(self._file("codec")),
-                            asdict(self.config),
-                        )
+                        codec = Taehv.load(self._codec)
+                        export(self.config.run, name, NEEDS[name], network, codec, asdict(self.config))
+        finally:
+            if "pool" in vars(self):
+                self.pool.close()
 
     def _check(self, name: StageName) -> None:
         for needed in NEEDS[name]:
@@ -181,24 +212,27 @@ class _Training:
                     f"expected {self._file(needed)}, which {name} builds on, got none: add {needed} to --stages"
                 )
 
-    def _train(self, stage: Stage) -> None:
+    def _train(self, stage: Stage, fresh: int) -> None:
         config = self.config
         effort = getattr(config, stage.name)
         for network in stage.networks.values():
             self._fused(network)
-        train(stage, config.run, effort, config.save_seconds, config.supply.fresh, self.device)
+        train(stage, config.run, effort, config.save_seconds, fresh, self.device)
 
-    def _train_codec(self) -> None:
+    def _train_codec(self, name: Literal["codec", "decoder"]) -> None:
         config = self.config
-        if self._file("control").is_file():
-            logger.info("the codec stays as it is: %s was trained on its latents", self._file("control"))
-            return
+        for other in ("control", "decoder") if name == "codec" else ():
+            if self._file(other).is_file():
+                logger.info("the codec stays as it is: %s was trained on its latents", self._file(other))
+                return
         torch.manual_seed(config.clips.seed)
-        left = self._file("codec")
+        left = self._codec
         network = Taehv.load(left).requires_grad_(True) if left.is_file() else new_codec(config.autoencoder)
         network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        with closing(Pool(self._footage, *self._batches(config.supply.codec_keep))) as pool:
-            self._train(CodecStage(network, pool, self.shown, config.codec, config.clips.seed))
+        pool = Pool(self._footage, *self._batches(config.supply.codec_keep))
+        with closing(pool):
+            stage = CodecStage(name, network, pool, self.shown, getattr(config, name), config.clips.seed)
+            self._train(stage, config.supply.codec_fresh)
 
     def _latent_stage(self, name: StageName) -> Stage:
         config = self.config
@@ -234,16 +268,33 @@ class _Training:
         return network
 
     @cached_property
+    def shown(self) -> Pairs:
+        return held_out(self.config.clips, self.device)
+
+    @cached_property
     def coder(self) -> TaehvCodec:
         """The codec that was trained, as worlds use it on this device."""
         kind = torch.bfloat16 if self.device.startswith("cuda") else torch.float32
-        return TaehvCodec(Taehv.load(self._file("codec"), self.device, kind))
+        return TaehvCodec(Taehv.load(self._codec, self.device, kind))
 
     @cached_property
     def held_out(self) -> HeldOut:
         return HeldOut(self.shown, self.coder)
 
-    def _coded(self, batch: int) -> Generator[Coded, None, None]:
+    @cached_property
+    def clips(self) -> Path:
+        """Folder of this process's clips as latents of the codec."""
+        digest = hashlib.sha256(self._file("codec").read_bytes()).hexdigest()
+        return self.config.run / f"clips-{digest[:8]}" / str(self.plan.seed)
+
+    @cached_property
+    def pool(self) -> LatentPool:
+        """Begins with what is there, if that is more than is asked for."""
+        first, keep = self._batches(self.config.supply.keep)
+        first = max(first, min(keep, held(self.clips)))
+        return LatentPool(lambda number: kept(self.clips, self.coded, number, self.device), first, keep)
+
+    def coded(self, batch: int) -> Generator[Coded, None, None]:
         with closing(self._footage(batch)) as clips:
             for one in clips:
                 yield coded(one, self.coder)
@@ -257,6 +308,11 @@ class _Training:
         supply = self.config.supply
         first = max(1, min(supply.first, keep) // supply.batch)
         return first, max(first, keep // supply.batch)
+
+    @property
+    def _codec(self) -> Path:
+        """Of the codec, with the decoder that learnt longest; the encoder is the same."""
+        return self._file("decoder" if self._file("decoder").is_file() else "codec")
 
     def _file(self, name: str) -> Path:
         return self.config.run / f"{name}.safetensors"

@@ -1,0 +1,65 @@
+"""Coded clips kept in files, so that no stage, no other process and no resumed training renders them again.
+
+    <folder>/000123.safetensors      batch 123 of a stream, the fields of `Coded`
+
+A batch follows from its number, so it does not matter who made it: whoever finds it missing makes it and leaves it there.
+A process that has nothing better to do may run ahead of all the others (`make_ahead`).
+"""
+
+from collections.abc import Callable, Generator
+from itertools import count
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+
+from inspatio_gym.files import written_whole
+from inspatio_gym.training.world.latents import Coded
+
+LEAD = 16  # batches that others may make before they come to those made ahead
+
+Make = Callable[[int], Generator[Coded, None, None]]
+"""An endless stream of batches from a number on."""
+
+
+def kept(folder: Path, make: Make, first: int, device: str) -> Generator[Coded, None, None]:
+    """Batches from the number `first` on, on `device`, those that are not in `folder` made and put there."""
+    running: Generator[Coded, None, None] | None = None
+    following = -1
+    try:
+        for number in count(first):
+            file = _file(folder, number)
+            if file.is_file():
+                yield Coded(**load_file(file, device))
+                continue
+            if running is None or number != following:
+                if running is not None:
+                    running.close()
+                running = make(number)
+            batch, following = next(running), number + 1
+            with written_whole(file) as partial:
+                save_file({name: part.contiguous() for name, part in batch._asdict().items()}, partial)
+            yield batch
+    finally:
+        if running is not None:
+            running.close()
+
+
+def held(folder: Path) -> int:
+    """How many batches are there, from the first on without a gap."""
+    return next(number for number in count() if not _file(folder, number).is_file())
+
+
+def make_ahead(folder: Path, make: Make, most: int, device: str, enough: Callable[[], bool]) -> None:
+    """Put up to `most` batches more into the folder, until it is enough."""
+    first = held(folder) + LEAD
+    batches = kept(folder, make, first, device)
+    try:
+        while not enough() and most > 0:
+            next(batches)
+            most -= 1
+    finally:
+        batches.close()
+
+
+def _file(folder: Path, number: int) -> Path:
+    return folder / f"{number:06}.safetensors"

@@ -1,0 +1,103 @@
+"""Stages of a training in processes of their own: their order, their GPUs, their failures, their end."""
+
+import os
+import subprocess
+import sys
+import time
+from functools import partial
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from inspatio_gym.training.world.side_by_side import side_by_side
+
+NEEDS = {"first": (), "left": ("first",), "right": ("first",), "last": ("left", "right")}
+
+
+def note(folder: Path, what: str) -> None:
+    (folder / f"{time.monotonic():020.6f} {what} {os.environ['CUDA_VISIBLE_DEVICES']}").touch()
+
+
+def noted(folder: Path) -> list[list[str]]:
+    """Words of all notes in the order of time, without that."""
+    return [path.name.split()[1:] for path in sorted(folder.iterdir())]
+
+
+def work(folder: Path, broken: str, name: str) -> None:
+    note(folder, f"begins {name}")
+    if name == broken:
+        sys.exit(3)
+    others = {"left": "right", "right": "left"}
+    # Each of the two in the middle waits for the other: one after another they would wait in vain.
+    while name in others and not any(words[:2] == ["begins", others[name]] for words in noted(folder)):
+        time.sleep(0.01)
+    note(folder, f"ends {name}")
+
+
+def spare(folder: Path, enough: Event) -> None:
+    note(folder, "begins spare")
+    enough.wait()
+    note(folder, "ends spare")
+
+
+@pytest.mark.slow
+def test_a_stage_begins_once_those_it_needs_have_ended_and_each_has_a_gpu_to_itself(tmp_path: Path):
+    side_by_side(list(NEEDS), NEEDS, (0, 3), partial(work, tmp_path, ""), partial(spare, tmp_path), ("left", "right"))
+    words = noted(tmp_path)
+    where = {(what, name): place for place, (what, name, _) in enumerate(words)}
+    gpu = {name: number for _, name, number in words}
+    for name, needed in NEEDS.items():
+        assert all(where["ends", other] < where["begins", name] for other in needed)
+    assert {gpu["left"], gpu["right"]} == {gpu["last"], gpu["spare"]} == {"0", "3"}
+    assert where["ends", "right"] < where["begins", "spare"] < where["ends", "spare"]
+
+
+@pytest.mark.slow
+def test_a_stage_that_fails_stops_those_that_need_it_alone(tmp_path: Path):
+    needs = {"first": (), "beside": ("first",), "last": ("beside",), "broken": ("first",), "after": ("broken",)}
+    with pytest.raises(RuntimeError, match=r"failures of \['broken'\].*not begun: \['after'\]"):
+        side_by_side(list(needs), needs, (0,), partial(work, tmp_path, "broken"), partial(spare, tmp_path), ("after",))
+    assert [name for what, name, _ in noted(tmp_path) if what == "ends"] == ["first", "beside", "last"]
+
+
+PROGRAM = """
+import sys
+from functools import partial
+from pathlib import Path
+from tests.test_side_by_side import for_ever, spare
+from inspatio_gym.training.world.side_by_side import side_by_side
+
+if __name__ == "__main__":
+    side_by_side(["one"], {"one": ()}, (0, 1), partial(for_ever, Path(sys.argv[1])), partial(spare, Path(sys.argv[1])), ())
+"""
+
+
+def for_ever(folder: Path, name: str) -> None:
+    note(folder, f"begins {name}")
+    try:
+        time.sleep(600)
+    finally:
+        note(folder, f"ends {name}")
+
+
+@pytest.mark.slow
+def test_processes_end_with_the_one_that_began_them(tmp_path: Path):
+    file, notes = tmp_path / "program.py", tmp_path / "notes"
+    file.write_text(PROGRAM)
+    notes.mkdir()
+    root = Path(__file__).parents[1]
+    process = subprocess.Popen([sys.executable, str(file), str(notes)], env=os.environ | {"PYTHONPATH": str(root)})
+    deadline = time.monotonic() + 60
+    while len(noted(notes)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(2)
+    process.wait(60)
+    assert sorted(words[:2] for words in noted(notes)) == [
+        ["begins", "one"],
+        ["begins", "spare"],
+        ["ends", "one"],
+        ["ends", "spare"],
+    ]
