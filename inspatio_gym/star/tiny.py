@@ -34,6 +34,7 @@ from inspatio_gym.star.dit import Dit, DitConfig
 from inspatio_gym.star.model import StarModel
 from inspatio_gym.star.offline import load_dit, usual_dtype
 from inspatio_gym.star.taehv import Taehv, TaehvCodec, TaehvConfig
+from inspatio_gym.star.taehv_layers import Grow, Pool
 from inspatio_gym.types import Size
 
 with extra("star"):
@@ -51,6 +52,9 @@ TINY_CODEC = TaehvConfig(
 ROWS = ("null", "plain", "camera")
 PROMPT = "camera"
 """The row that is taken unless a prompt names another: real videos are nearest to it."""
+COLOURS = 3
+USUAL_LIGHT = 0.45, 0.22
+"""Mean and deviation of a picture's numbers in [0, 1], roughly."""
 CONFIG, DIT, TEXT, CODEC = FILES = ("config.json", "dit.safetensors", "text.safetensors", "codec.safetensors")
 
 
@@ -99,22 +103,44 @@ def new_dit(config: DitConfig = TINY) -> Dit:
 
 
 def new_codec(config: TaehvConfig = TINY_CODEC) -> Taehv:
-    """A codec to train from nothing; random numbers are torch's.
+    """A codec to train from nothing, which begins as a mosaic; random numbers are torch's.
 
-    He's matrices, so that pictures make latents of order one from the beginning. Every MemBlock begins as the identity, by
-    its last convolution, and every frame as grey.
+    Three channels carry a picture's colours through all layers, so that the first three channels of a latent are the mean
+    colours of 8 x 8 pixels of 4 frames, and frames are made of these alone. The other channels are He's, and unheard until
+    the last convolution learns to listen. Every MemBlock begins as the identity, by its last convolution.
     """
     codec = Taehv(config)
-    last = f"decoder.{len(codec.decoder) - 1}"
     for name, layer in codec.named_modules():
         if isinstance(layer, nn.Conv2d):
-            if name == last or name.endswith("conv.4"):
-                nn.init.zeros_(layer.weight)
-            else:
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             if layer.bias is not None:
-                nn.init.constant_(layer.bias, 0.5 if name == last else 0)
+                nn.init.zeros_(layer.bias)
+            if name.endswith("conv.4"):
+                nn.init.zeros_(layer.weight)
+    for layer in (*codec.encoder, *codec.decoder):
+        if isinstance(layer, Pool):
+            _carry_colours(layer.conv, layer.steps, 1)
+        elif isinstance(layer, Grow):
+            _carry_colours(layer.conv, 1, layer.steps)
+        elif isinstance(layer, nn.Conv2d):
+            _carry_colours(layer)
+    mean, deviation = USUAL_LIGHT
+    into, out_of, last = codec.encoder[-1], codec.decoder[1], codec.decoder[-1]
+    into.weight.data[:COLOURS] /= deviation
+    into.bias.data[:COLOURS] = -mean / deviation
+    out_of.weight.data[:COLOURS] *= deviation
+    out_of.bias.data[:COLOURS] = mean
+    last.weight.data[:, COLOURS:] = 0
     return codec
+
+
+def _carry_colours(conv: nn.Conv2d, inputs: int = 1, outputs: int = 1) -> None:
+    """Make the first three channels of each of `outputs` images the mean of those of `inputs` images; halve by means, too."""
+    weight = conv.weight.data.unflatten(0, (outputs, -1)).unflatten(2, (inputs, -1))  # (outputs, C', inputs, C, k, k)
+    weight[:, :COLOURS] = 0
+    reach = slice(conv.kernel_size[0] // 2, conv.kernel_size[0] // 2 + conv.stride[0])
+    for colour in range(COLOURS):
+        weight[:, colour, :, colour, reach, reach] = 1 / (inputs * conv.stride[0] ** 2)
 
 
 def save_tiny(folder: Path, dit: Dit, table: TextTable, codec: Taehv) -> None:
