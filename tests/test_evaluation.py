@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -9,14 +10,14 @@ import pytest
 
 from benchmarks import calibration, held_out, resumable, world_table
 from inspatio_gym import cli
-from inspatio_gym.evaluation import consistency, memory, motion, record, takes, temporal
-from inspatio_gym.evaluation.camera import Recovered, camera_error, recover
+from inspatio_gym.evaluation import consistency, memory, motion, pictures, record, report, takes, temporal
+from inspatio_gym.evaluation.camera import Recovered, camera_error, corners, recover
 from inspatio_gym.evaluation.clips import Frozen, Mirrored, ModelSource, Recording, Take, TrueRenders, Wobbling
-from inspatio_gym.evaluation.drift import LOOP, drift, loop
+from inspatio_gym.evaluation.drift import LOOP, Drift, drift, loop
 from inspatio_gym.evaluation.flow import flow_between, round_trip
-from inspatio_gym.evaluation.images import PSNR_LIMIT, Fidelity, psnr
-from inspatio_gym.evaluation.measure import evaluate, truth_of
-from inspatio_gym.evaluation.metrics import METRICS
+from inspatio_gym.evaluation.images import PSNR_LIMIT, Fidelity, finer, psnr, seen_by, ssim
+from inspatio_gym.evaluation.measure import Exhibit, evaluate, truth_of
+from inspatio_gym.evaluation.metrics import METRICS, UNKNOWN
 from inspatio_gym.evaluation.subject import Subject
 from inspatio_gym.fake import FakeWorld
 from inspatio_gym.geometry.poses import compose, rotation_ypr
@@ -77,6 +78,37 @@ class TestImages:
         assert figures["psnr_covered"] == PSNR_LIMIT
         assert figures["psnr_disoccluded"] == pytest.approx(20 * np.log10(255 / 10))
         assert figures["psnr"] == pytest.approx(10 * np.log10(255**2 / 50))
+
+    def test_ssim_of_flat_pictures_is_that_of_their_means(self):
+        a = np.full((20, 30, 3), 100, np.uint8)
+        expected = (2 * 100 * 110 + 6.5025) / (100**2 + 110**2 + 6.5025)  # nothing varies, so the second factor is 1
+        np.testing.assert_allclose(ssim(a, a + 10), expected)
+        np.testing.assert_allclose(ssim(a, a), 1)
+
+    def test_ssim_of_a_pattern_and_its_negative_is_below_zero(self):
+        signs = (-1) ** np.add.outer(np.arange(20), np.arange(30))
+        a = (100 + 20 * signs).astype(np.uint8)[..., None].repeat(3, -1)
+        expected = (-2 * 20**2 + 58.5225) / (2 * 20**2 + 58.5225)  # means alike, variances 400, covariance -400
+        np.testing.assert_allclose(ssim(a, 200 - a), expected)
+
+    def test_a_card_before_a_wall_hides_what_the_source_frame_cannot_see(self):
+        height, width, focal = 24, 64, 40.0
+        matrix = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
+        fine_matrix, fine_size = finer(matrix, (height, width))
+        rims = (np.array([24, 40]) - 0.5 - matrix[0, 2]) / focal * 2  # the card fills columns 24 to 39 at depth 2
+
+        def depth(size, k, camera_x):
+            x = (np.arange(size[1]) - k[0, 2]) / k[0, 0] * 2 + camera_x
+            return np.tile(np.where((x > rims[0]) & (x < rims[1]), 2, 4).astype(np.float32), (size[0], 1))
+
+        beside = compose(
+            np.eye(3), np.array([1.0, 0, 0])
+        )  # the wall at depth 4 goes 10 pixels to the left, the card 20
+        seen = seen_by(depth(fine_size, fine_matrix, 0), np.eye(4), matrix, depth((height, width), matrix, 1), beside)
+        unseen = np.zeros(width, bool)
+        unseen[20:30] = True  # behind the card
+        unseen[54:] = True  # outside of the source frame
+        np.testing.assert_array_equal(seen, np.tile(~unseen, (height, 1)))
 
     def test_of_no_pixels_there_is_no_figure(self):
         a = np.zeros((16, 16, 3), np.uint8)
@@ -142,6 +174,12 @@ class TestRecovery:
         assert error.rotation_deg < 0.2
         assert np.linalg.norm(found.c2w[1, :3, 3]) < 0.01
 
+    def test_a_plane_that_goes_three_pixels_to_the_right_is_a_step_to_the_left(self, speckled):
+        matrix = np.array([[150.0, 0, 89.5], [0, 150, 49.5], [0, 0, 1]])
+        found = recover(shifted(speckled, [0, 3]), np.full((100, 180), 2, np.float32), matrix)
+        np.testing.assert_allclose(found.c2w[1, :3, 3], (-3 / 150 * 2, 0, 0), atol=2e-3)
+        assert consistency.reprojection_px(found) < 0.1
+
     def test_what_shows_nothing_to_follow_has_no_pose(self):
         grey = np.full((3, 60, 80, 3), 90, np.uint8)
         found = recover(grey, np.ones((60, 80), np.float32), np.diag([60.0, 60, 1]))
@@ -158,6 +196,14 @@ class TestConsistency:
         missed = np.array([[np.nan, np.nan, np.nan, np.nan], [0.5, 1.5, np.inf, np.nan]])
         recovered = Recovered(np.stack([np.eye(4)] * 2), missed)
         assert consistency.reprojection_px(recovered) == pytest.approx((0.5 + 1.5 + consistency.WORST) / 3)
+
+    def test_a_quarter_that_stays_behind_misses_by_how_far_the_rest_went(self, speckled):
+        matrix = np.array([[150.0, 0, 89.5], [0, 150, 49.5], [0, 0, 1]])
+        clip = shifted(speckled, [0, 3])
+        clip[1, 75:] = clip[0, 75:]
+        start = corners(clip[0][..., 0])
+        recovered = recover(clip, np.full((100, 180), 2, np.float32), matrix)
+        assert consistency.reprojection_px(recovered) == pytest.approx(3 * (start[:, 1] >= 75).mean(), abs=0.2)
 
     def test_flows_that_do_not_meet_again_miss_by_their_sum(self):
         there = np.zeros((20, 30, 2), np.float32)
@@ -240,6 +286,10 @@ class TestMemory:
         shown[:1] = 20  # ten of them are nearer to what was
         assert memory.nearer_share(shown, after, before) == pytest.approx(0.75)
         assert memory.nearer_share(before, after, before) == 0
+        assert memory.nearer_share(np.full_like(after, 50), after, before) == 0.5  # as near to one as to the other
+        top = np.zeros((10, 10), bool)
+        top[:2] = True
+        assert memory.nearer_share(shown, after, before, top) == 0.5  # ten of the twenty pixels of one thing
         assert np.isnan(memory.nearer_share(shown, after, after))
 
     @pytest.mark.parametrize(
@@ -272,6 +322,15 @@ class TestDrift:
         np.testing.assert_allclose(take.c2w[passes], np.repeat(take.c2w[passes[:1]], 5, 0))
         assert take.source.max() == 10 + LOOP // 2
 
+    def test_drift_is_the_last_fifth_less_the_first(self):
+        against = np.array([40.0, 38, 30, 30, 30, 30, 30, 30, 20, 18])
+        assert Drift(np.arange(10), against, np.zeros((1, 1, 3), np.uint8)).db == 19 - 39
+        assert np.isnan(Drift(np.arange(1), against[:1], np.zeros((1, 1, 3), np.uint8)).db)
+
+    def test_without_truth_the_first_pass_is_what_is_kept(self, subject, truth):
+        found = drift(truth, subject, 10, 3 * LOOP, None)
+        assert found.against.tolist() == [PSNR_LIMIT] * 2
+
     def test_a_source_that_darkens_drifts(self, subject, truth):
         class Darkening:
             name = "darkening"
@@ -284,6 +343,29 @@ class TestDrift:
         kept, lost = drift(truth, subject, 10, 5 * LOOP, truth), drift(Darkening(), subject, 10, 5 * LOOP, truth)
         assert kept.db == 0
         assert lost.db == pytest.approx(20 * np.log10(255 / 16) - PSNR_LIMIT, abs=1.0)
+
+
+class TestTakes:
+    def test_new_views_are_a_quarter_half_and_all_of_the_way(self, subject):
+        far = takes.reach(subject, 20)
+        for take, looked, moves in takes.sweeps(subject, 20):
+            moved = np.linalg.inv(subject.view.c2w[20]) @ take.c2w[looked]
+            amounts = np.array([move.amount for move in moves])
+            np.testing.assert_allclose(np.abs(amounts) / np.abs(amounts[-1]), (0.25, 0.5, 1))
+            if moves[0].kind == "yaw":
+                np.testing.assert_allclose(moved[:, :3, :3], rotation_ypr(amounts), atol=1e-9)
+            else:
+                np.testing.assert_allclose(moved[:, :3, 3], amounts[:, None] * (far, 0, 0), atol=1e-9)
+
+    def test_the_reach_is_the_harmonic_mean_of_the_depth(self):
+        class Half:
+            view = SimpleNamespace(depth=lambda frame: np.array([[1.0, 3.0]]))
+
+        assert takes.reach(Half, 0) == pytest.approx(1.5)  # 2 / (1/1 + 1/3)
+
+    def test_moves_are_named_for_people(self):
+        assert str(takes.Move("yaw", -20.0)) == "turned left by 20 deg"
+        assert str(takes.Move("aside", 0.025)) == "moved right by 2.5%"
 
 
 class TestClips:
@@ -350,7 +432,24 @@ class TestAll:
         figures = evaluate(ModelSource(WarpModel((48, 80)), subject), subject, truth_of(subject)).figures
         unknown = {name for name in METRICS if np.isnan(figures[name])}
         assert unknown >= {"psnr", "ssim", "permanence", "drift_db"}
+        assert 0.5 < figures["coverage"] < 1
         assert not unknown & {"rotation_error_deg", "photometric_px", "motion_px", "reverse_difference", "revisit_psnr"}
+
+    def test_of_itself_a_video_has_what_follows_its_camera(self, tmp_path):
+        subject = Subject(write_box(tmp_path / "box"), (48, 80))
+        truth = truth_of(subject)
+        figures = evaluate(truth, subject, truth).figures
+        known = {name: value for name, value in figures.items() if not np.isnan(value)}
+        assert set(known) == {
+            "motion_px",
+            "motion_error",
+            "pause_change",
+            "reverse_difference",
+            "slow_ratio",
+            "persistence",
+        }
+        assert known["motion_error"] == known["pause_change"] == known["reverse_difference"] == 0
+        assert known["persistence"] == 1
 
     def test_a_clip_that_is_too_short_is_refused(self, tmp_path):
         subject = Subject(write_box(tmp_path / "box", frames=takes.AWAY_FRAMES - 1), (48, 80))
@@ -367,12 +466,15 @@ class TestCommand:
         page = (tmp_path / "out/report.md").read_text()
         assert f"{folder.name}/sheet.jpg" in page
         assert "not comparable" in page
+        assert "SSIM, pixels it does not see: the truth of new views is known in synthetic worlds alone." in page
+        assert "the ruler's own error" in page
         sheet = cv2.imread(str(folder / "sheet.jpg"))
         assert (
             sheet.shape[1] == 4 * 80 + 3 * 8
         )  # recorded, shown, and where the camera came home, true and the difference
         figures = json.loads((tmp_path / "out/report.json").read_text())[folder.name]["figures"]
         assert figures["warp"]["psnr"] is None
+        assert figures["the video"]["motion_error"] == 0
         assert figures["warp"]["photometric_px"] >= figures["frozen"]["photometric_px"] == 0
         made = (folder / "record.json").stat().st_mtime_ns
         assert cli.main(words) == 0
@@ -381,6 +483,36 @@ class TestCommand:
         assert cli.main(words) == 0
         assert (folder / "record.json").stat().st_mtime_ns > made
         assert "| box |" in capsys.readouterr().out
+
+    def test_empty_cells_say_why_and_whose_they_are(self):
+        nan = float("nan")
+        full = dict.fromkeys(METRICS, 1.0)
+        figures = {"warp": full | {"permanence": nan}, "frozen": full | {"permanence": nan, "revisit_psnr": nan}}
+        assert report.gaps({"warp": full}) == ""
+        assert report.gaps(figures).splitlines()[2:] == [
+            f"- revisit: PSNR of the return (frozen): {UNKNOWN['revisit_psnr']}.",
+            f"- permanence: pixels of what was hidden: {UNKNOWN['permanence']}.",
+        ]
+
+    def test_the_rulers_own_error_stands_beside_the_camera_score(self):
+        figures = dict.fromkeys(METRICS, 1.0)
+        both = {"warp": figures | {"camera_score": 97.0}, TrueRenders.name: figures | {"camera_score": 98.5}}
+        row = report.overview([record.Record("d", "s", "g", "a", "warp", (2, 3), 1.0, both, {}, {})]).splitlines()[-1]
+        assert "| 97.0 (98.5) |" in row
+
+    def test_the_sheet_marks_what_to_look_at_and_says_what_nobody_knows(self):
+        grey = np.full((60, 80, 3), 90, np.uint8)
+        thing = np.zeros((60, 80), bool)
+        thing[20:30, 40:50] = True
+        row = pictures.row_of(Exhibit("came out again", 7, grey, grey, grey, thing))
+        assert list(row) == ["recorded, frame 7", "world: came out again", "truth", "difference x3"]
+        assert (row["truth"][17, 37:53] == pictures.MARK).all()
+        assert (row["truth"][20:30, 40:50] == 90).all()
+        assert (row["recorded, frame 7"] == 90).all()
+        assert list(pictures.row_of(Exhibit("v", 7, grey, grey, None)))[2:] == [
+            "truth: nobody knows",
+            "difference: unknown",
+        ]
 
     def test_nothing_too_small_to_see(self, capsys):
         with pytest.raises(SystemExit):
