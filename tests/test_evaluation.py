@@ -1,27 +1,22 @@
 """Metrics of fidelity: each on a case worked by hand; then all of them on true renders and on clips that are wrong."""
 
-import json
-from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
-from benchmarks import calibration, held_out, resumable, world_table
-from inspatio_gym import cli
-from inspatio_gym.evaluation import consistency, memory, motion, record, takes, temporal
-from inspatio_gym.evaluation.camera import Recovered, camera_error, recover
+from inspatio_gym.evaluation import consistency, memory, motion, takes, temporal
+from inspatio_gym.evaluation.camera import Recovered, camera_error, corners, recover
 from inspatio_gym.evaluation.clips import Frozen, Mirrored, ModelSource, Recording, Take, TrueRenders, Wobbling
-from inspatio_gym.evaluation.drift import LOOP, drift, loop
+from inspatio_gym.evaluation.drift import LOOP, Drift, drift, loop
 from inspatio_gym.evaluation.flow import flow_between, round_trip
-from inspatio_gym.evaluation.images import PSNR_LIMIT, Fidelity, psnr
+from inspatio_gym.evaluation.images import PSNR_LIMIT, Fidelity, finer, psnr, seen_by, ssim
 from inspatio_gym.evaluation.measure import evaluate, truth_of
 from inspatio_gym.evaluation.metrics import METRICS
 from inspatio_gym.evaluation.subject import Subject
 from inspatio_gym.fake import FakeWorld
 from inspatio_gym.geometry.poses import compose, rotation_ypr
-from inspatio_gym.scenes.synthetic import STYLES, WORLDS
-from inspatio_gym.scenes.synthetic.address import parse
 from inspatio_gym.warp import WarpModel
 from tests.box_room import write_box
 
@@ -77,6 +72,37 @@ class TestImages:
         assert figures["psnr_covered"] == PSNR_LIMIT
         assert figures["psnr_disoccluded"] == pytest.approx(20 * np.log10(255 / 10))
         assert figures["psnr"] == pytest.approx(10 * np.log10(255**2 / 50))
+
+    def test_ssim_of_flat_pictures_is_that_of_their_means(self):
+        a = np.full((20, 30, 3), 100, np.uint8)
+        expected = (2 * 100 * 110 + 6.5025) / (100**2 + 110**2 + 6.5025)  # nothing varies, so the second factor is 1
+        np.testing.assert_allclose(ssim(a, a + 10), expected)
+        np.testing.assert_allclose(ssim(a, a), 1)
+
+    def test_ssim_of_a_pattern_and_its_negative_is_below_zero(self):
+        signs = (-1) ** np.add.outer(np.arange(20), np.arange(30))
+        a = (100 + 20 * signs).astype(np.uint8)[..., None].repeat(3, -1)
+        expected = (-2 * 20**2 + 58.5225) / (2 * 20**2 + 58.5225)  # means alike, variances 400, covariance -400
+        np.testing.assert_allclose(ssim(a, 200 - a), expected)
+
+    def test_a_card_before_a_wall_hides_what_the_source_frame_cannot_see(self):
+        height, width, focal = 24, 64, 40.0
+        matrix = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
+        fine_matrix, fine_size = finer(matrix, (height, width))
+        rims = (np.array([24, 40]) - 0.5 - matrix[0, 2]) / focal * 2  # the card fills columns 24 to 39 at depth 2
+
+        def depth(size, k, camera_x):
+            x = (np.arange(size[1]) - k[0, 2]) / k[0, 0] * 2 + camera_x
+            return np.tile(np.where((x > rims[0]) & (x < rims[1]), 2, 4).astype(np.float32), (size[0], 1))
+
+        beside = compose(
+            np.eye(3), np.array([1.0, 0, 0])
+        )  # the wall at depth 4 goes 10 pixels to the left, the card 20
+        seen = seen_by(depth(fine_size, fine_matrix, 0), np.eye(4), matrix, depth((height, width), matrix, 1), beside)
+        unseen = np.zeros(width, bool)
+        unseen[20:30] = True  # behind the card
+        unseen[54:] = True  # outside of the source frame
+        np.testing.assert_array_equal(seen, np.tile(~unseen, (height, 1)))
 
     def test_of_no_pixels_there_is_no_figure(self):
         a = np.zeros((16, 16, 3), np.uint8)
@@ -142,6 +168,12 @@ class TestRecovery:
         assert error.rotation_deg < 0.2
         assert np.linalg.norm(found.c2w[1, :3, 3]) < 0.01
 
+    def test_a_plane_that_goes_three_pixels_to_the_right_is_a_step_to_the_left(self, speckled):
+        matrix = np.array([[150.0, 0, 89.5], [0, 150, 49.5], [0, 0, 1]])
+        found = recover(shifted(speckled, [0, 3]), np.full((100, 180), 2, np.float32), matrix)
+        np.testing.assert_allclose(found.c2w[1, :3, 3], (-3 / 150 * 2, 0, 0), atol=2e-3)
+        assert consistency.reprojection_px(found) < 0.1
+
     def test_what_shows_nothing_to_follow_has_no_pose(self):
         grey = np.full((3, 60, 80, 3), 90, np.uint8)
         found = recover(grey, np.ones((60, 80), np.float32), np.diag([60.0, 60, 1]))
@@ -158,6 +190,14 @@ class TestConsistency:
         missed = np.array([[np.nan, np.nan, np.nan, np.nan], [0.5, 1.5, np.inf, np.nan]])
         recovered = Recovered(np.stack([np.eye(4)] * 2), missed)
         assert consistency.reprojection_px(recovered) == pytest.approx((0.5 + 1.5 + consistency.WORST) / 3)
+
+    def test_a_quarter_that_stays_behind_misses_by_how_far_the_rest_went(self, speckled):
+        matrix = np.array([[150.0, 0, 89.5], [0, 150, 49.5], [0, 0, 1]])
+        clip = shifted(speckled, [0, 3])
+        clip[1, 75:] = clip[0, 75:]
+        start = corners(clip[0][..., 0])
+        recovered = recover(clip, np.full((100, 180), 2, np.float32), matrix)
+        assert consistency.reprojection_px(recovered) == pytest.approx(3 * (start[:, 1] >= 75).mean(), abs=0.2)
 
     def test_flows_that_do_not_meet_again_miss_by_their_sum(self):
         there = np.zeros((20, 30, 2), np.float32)
@@ -240,6 +280,10 @@ class TestMemory:
         shown[:1] = 20  # ten of them are nearer to what was
         assert memory.nearer_share(shown, after, before) == pytest.approx(0.75)
         assert memory.nearer_share(before, after, before) == 0
+        assert memory.nearer_share(np.full_like(after, 50), after, before) == 0.5  # as near to one as to the other
+        top = np.zeros((10, 10), bool)
+        top[:2] = True
+        assert memory.nearer_share(shown, after, before, top) == 0.5  # ten of the twenty pixels of one thing
         assert np.isnan(memory.nearer_share(shown, after, after))
 
     @pytest.mark.parametrize(
@@ -272,6 +316,15 @@ class TestDrift:
         np.testing.assert_allclose(take.c2w[passes], np.repeat(take.c2w[passes[:1]], 5, 0))
         assert take.source.max() == 10 + LOOP // 2
 
+    def test_drift_is_the_last_fifth_less_the_first(self):
+        against = np.array([40.0, 38, 30, 30, 30, 30, 30, 30, 20, 18])
+        assert Drift(np.arange(10), against, np.zeros((1, 1, 3), np.uint8)).db == 19 - 39
+        assert np.isnan(Drift(np.arange(1), against[:1], np.zeros((1, 1, 3), np.uint8)).db)
+
+    def test_without_truth_the_first_pass_is_what_is_kept(self, subject, truth):
+        found = drift(truth, subject, 10, 3 * LOOP, None)
+        assert found.against.tolist() == [PSNR_LIMIT] * 2
+
     def test_a_source_that_darkens_drifts(self, subject, truth):
         class Darkening:
             name = "darkening"
@@ -284,6 +337,29 @@ class TestDrift:
         kept, lost = drift(truth, subject, 10, 5 * LOOP, truth), drift(Darkening(), subject, 10, 5 * LOOP, truth)
         assert kept.db == 0
         assert lost.db == pytest.approx(20 * np.log10(255 / 16) - PSNR_LIMIT, abs=1.0)
+
+
+class TestTakes:
+    def test_new_views_are_a_quarter_half_and_all_of_the_way(self, subject):
+        far = takes.reach(subject, 20)
+        for take, looked, moves in takes.sweeps(subject, 20):
+            moved = np.linalg.inv(subject.view.c2w[20]) @ take.c2w[looked]
+            amounts = np.array([move.amount for move in moves])
+            np.testing.assert_allclose(np.abs(amounts) / np.abs(amounts[-1]), (0.25, 0.5, 1))
+            if moves[0].kind == "yaw":
+                np.testing.assert_allclose(moved[:, :3, :3], rotation_ypr(amounts), atol=1e-9)
+            else:
+                np.testing.assert_allclose(moved[:, :3, 3], amounts[:, None] * (far, 0, 0), atol=1e-9)
+
+    def test_the_reach_is_the_harmonic_mean_of_the_depth(self):
+        class Half:
+            view = SimpleNamespace(depth=lambda frame: np.array([[1.0, 3.0]]))
+
+        assert takes.reach(Half, 0) == pytest.approx(1.5)  # 2 / (1/1 + 1/3)
+
+    def test_moves_are_named_for_people(self):
+        assert str(takes.Move("yaw", -20.0)) == "turned left by 20 deg"
+        assert str(takes.Move("aside", 0.025)) == "moved right by 2.5%"
 
 
 class TestClips:
@@ -350,108 +426,26 @@ class TestAll:
         figures = evaluate(ModelSource(WarpModel((48, 80)), subject), subject, truth_of(subject)).figures
         unknown = {name for name in METRICS if np.isnan(figures[name])}
         assert unknown >= {"psnr", "ssim", "permanence", "drift_db"}
+        assert 0.5 < figures["coverage"] < 1
         assert not unknown & {"rotation_error_deg", "photometric_px", "motion_px", "reverse_difference", "revisit_psnr"}
+
+    def test_of_itself_a_video_has_what_follows_its_camera(self, tmp_path):
+        subject = Subject(write_box(tmp_path / "box"), (48, 80))
+        truth = truth_of(subject)
+        figures = evaluate(truth, subject, truth).figures
+        known = {name: value for name, value in figures.items() if not np.isnan(value)}
+        assert set(known) == {
+            "motion_px",
+            "motion_error",
+            "pause_change",
+            "reverse_difference",
+            "slow_ratio",
+            "persistence",
+        }
+        assert known["motion_error"] == known["pause_change"] == known["reverse_difference"] == 0
+        assert known["persistence"] == 1
 
     def test_a_clip_that_is_too_short_is_refused(self, tmp_path):
         subject = Subject(write_box(tmp_path / "box", frames=takes.AWAY_FRAMES - 1), (48, 80))
         with pytest.raises(ValueError, match="at least 25 frames, got 24"):
             evaluate(ModelSource(FakeWorld(render_size=(48, 80)), subject), subject, truth_of(subject))
-
-
-class TestCommand:
-    def test_a_report_a_person_can_judge_and_no_work_done_twice(self, tmp_path: Path, capsys):
-        scene = write_box(tmp_path / "box")
-        words = ["evaluate-world", "--scene", str(scene.path), "--size", "48", "80", "--out", str(tmp_path / "out")]
-        assert cli.main(words) == 0
-        (folder,) = (path for path in (tmp_path / "out").iterdir() if path.is_dir())
-        page = (tmp_path / "out/report.md").read_text()
-        assert f"{folder.name}/sheet.jpg" in page
-        assert "not comparable" in page
-        sheet = cv2.imread(str(folder / "sheet.jpg"))
-        assert (
-            sheet.shape[1] == 4 * 80 + 3 * 8
-        )  # recorded, shown, and where the camera came home, true and the difference
-        figures = json.loads((tmp_path / "out/report.json").read_text())[folder.name]["figures"]
-        assert figures["warp"]["psnr"] is None
-        assert figures["warp"]["photometric_px"] >= figures["frozen"]["photometric_px"] == 0
-        made = (folder / "record.json").stat().st_mtime_ns
-        assert cli.main(words) == 0
-        assert (folder / "record.json").stat().st_mtime_ns == made
-        (folder / "sheet.jpg").unlink()
-        assert cli.main(words) == 0
-        assert (folder / "record.json").stat().st_mtime_ns > made
-        assert "| box |" in capsys.readouterr().out
-
-    def test_nothing_too_small_to_see(self, capsys):
-        with pytest.raises(SystemExit):
-            cli.main(["evaluate-world", "--size", "8", "8"])
-        assert "--size of at least 32 32" in capsys.readouterr().err
-
-    def test_nan_is_null_on_disk_and_nan_again(self, tmp_path: Path):
-        kept = record.Record("d", "s", "g", "a", "m", (2, 3), 1.0, {"m": {"psnr": float("nan"), "ssim": 0.5}}, {}, {})
-        record.write(tmp_path, kept)
-        assert "NaN" not in (tmp_path / record.RECORD).read_text()
-        for name in (record.SHEET, record.PLOTS):
-            (tmp_path / name).touch()
-        back = record.read(tmp_path, "d")
-        assert back is not None
-        np.testing.assert_equal(back.figures, kept.figures)
-        assert back.size == (2, 3)
-        assert record.read(tmp_path, "another") is None
-
-
-class TestBenchmarks:
-    def test_relations_between_clips(self):
-        figures = {"true": {"psnr": 10.0}, "frozen": {"psnr": 8.0}, "wrong": {"psnr": float("nan")}}
-        assert calibration.holds("frozen < true", figures, "psnr") is True
-        assert calibration.holds("true < frozen", figures, "psnr") is False
-        assert calibration.holds("frozen ~ true", figures, "psnr") is True
-        assert calibration.holds("wrong < true", figures, "psnr") is None
-        with pytest.raises(ValueError, match="a < b"):
-            calibration.holds("frozen > true", figures, "psnr")
-
-    def test_a_degenerate_clip_must_win_all_three_to_be_a_winner(self):
-        world = {"camera_score": 90.0, "psnr": 25.0, "motion_error": 0.2}
-        better = {"camera_score": 91.0, "psnr": 26.0, "motion_error": 0.1}
-        figures = {"warp": world, "wrong": better, "frozen": better | {"motion_error": 1.0}, "wobbling": world}
-        assert calibration.winners(figures) == ["wrong"]
-
-    def test_every_metric_but_drift_and_the_shares_has_an_expected_order(self):
-        assert set(METRICS) - set(calibration.EXPECTED) == {"drift_db", "coverage", "poses_found"}
-
-    def test_the_table_pools_squared_errors_over_worlds(self):
-        def world(squares: float) -> dict:
-            groups = {
-                "everywhere": [2, squares, 1.0],
-                "covered": [1, 100.0, 0.5],
-                "disoccluded": [1, squares - 100, 0.5],
-            }
-            return {"moves": {"yaw 5": {"called": 1, **groups}}}
-
-        row = world_table.page([world(200.0), world(600.0)], "true").splitlines()[-1].split(" | ")
-        assert row[1:4] == ["5 degrees", "50.0%", "50.0%"]
-        assert float(row[4]) == pytest.approx(10 * np.log10(255**2 / 200), abs=0.01)  # 800 over four pixels
-        assert float(row[5]) == pytest.approx(10 * np.log10(255**2 / 100), abs=0.01)
-
-    def test_scale_is_fitted_where_nothing_moves(self, tmp_path):
-        true, found = write_box(tmp_path / "a"), write_box(tmp_path / "b", metric=0.5)
-        assert world_table.depth_scale(true, found) == pytest.approx(true.median_depth / found.median_depth, rel=1e-3)
-
-    def test_figures_that_are_there_are_not_computed_again(self, tmp_path):
-        work = [(tmp_path / f"{k}.json", np.sqrt, (float(k),)) for k in range(2)]
-        (tmp_path / "0.json").write_text("7.0")
-        assert resumable.results(work, 1) == [7.0, 1.0]
-        assert resumable.results(work, 1) == [7.0, 1.0]
-        assert json.loads((tmp_path / "1.json").read_text()) == 1.0
-
-    def test_held_out_worlds_are_of_every_kind_and_style(self):
-        named = [parse(address) for address in held_out.addresses(12)]
-        assert len({(one.world, one.style) for one in named}) == len(WORLDS) * len(STYLES)
-        assert len({one.seed for one in named}) == 12
-
-    def test_a_held_out_scene_is_rendered_once(self, tmp_path):
-        (address,) = held_out.addresses(1)
-        made = held_out.scene_of(address, (16, 28), tmp_path)
-        assert made.size == (16, 28)
-        assert held_out.scene_of(address, (16, 28), tmp_path).digest == made.digest
-        assert [path.name for path in tmp_path.iterdir()] == [made.path.name]

@@ -11,7 +11,7 @@ import numpy as np
 
 from inspatio_gym.agents.progress import Progress
 from inspatio_gym.evaluation import drift, record, report
-from inspatio_gym.evaluation.clips import ClipSource, Frozen, ModelSource, Recording, TrueRenders
+from inspatio_gym.evaluation.clips import Frozen, ModelSource
 from inspatio_gym.evaluation.measure import WORK, Evaluation, evaluate, truth_of
 from inspatio_gym.evaluation.subject import Subject
 from inspatio_gym.render.job import choose
@@ -117,7 +117,7 @@ def measure(
     truth = truth_of(subject)
     world = ModelSource(model, subject, config.seed)
     evaluations: dict[str, Evaluation] = {}
-    for source in clips(world, truth):
+    for source in (world, truth, Frozen(truth)):
         evaluations[source.name] = evaluate(source, subject, truth, long_frames=frames, report=advance)
     first = evaluations[world.name]
     folder.mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,7 @@ def measure(
         digest=digest,
         scene=subject.name,
         geometry=scene.geometry.method,
-        about=f"{scene.num_frames} frames at {scene.fps:g}/s, geometry: {scene.geometry.method}.",
+        about=about(scene),
         model=model.name,
         size=model.render_size,
         seconds=time.perf_counter() - begun,
@@ -139,9 +139,16 @@ def measure(
     return folder, made
 
 
-def clips(world: ClipSource, truth: TrueRenders | Recording) -> list[ClipSource]:
-    """Who is measured: the world, then the clips that bound its figures; true renders where they can be had."""
-    return [world, Frozen(world)] if isinstance(truth, Recording) else [world, truth, Frozen(truth)]
+def about(scene: Scene) -> str:
+    """The clip and its geometry, in words."""
+    geometry = scene.geometry
+    words = f"{scene.num_frames} frames at {scene.fps:g}/s; geometry: {geometry.method} ({geometry.reason})."
+    if geometry.method == "synthetic-truth":
+        return words
+    return (
+        f"{words} Its confidence is {geometry.confidence:.2f} out of 1: camera and reprojection take its depth for the truth, "
+        "so they tell how well the model keeps to it, not whether it is right."
+    )
 
 
 def _series(found: drift.Drift) -> dict[str, np.ndarray]:

@@ -18,7 +18,7 @@ from inspatio_gym.evaluation.drift import Drift, drift
 from inspatio_gym.evaluation.images import Fidelity, finer, seen_by
 from inspatio_gym.evaluation.metrics import METRICS
 from inspatio_gym.evaluation.subject import Subject
-from inspatio_gym.types import Poses, Rgb
+from inspatio_gym.types import Mask, Poses, Rgb
 
 MOMENTS = 2
 """Moments of the clip from which new views are taken."""
@@ -30,12 +30,17 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Exhibit:
-    """A frame to be judged by eye: what was asked for, the recorded frame of that moment, the clip's, and the true one."""
+    """A frame to be judged by eye: what was asked for, the recorded frame of that moment, the clip's, and the true one.
+
+    title, frame: what was asked for, and of which frame of the video. marked: pixels to look at.
+    """
 
     title: str
+    frame: int
     recorded: Rgb
     shown: Rgb
     true: Rgb | None
+    marked: Mask | None = None
 
 
 @dataclass(slots=True)
@@ -64,7 +69,8 @@ def evaluate(
     long_frames: int = 0,
     report: Report = lambda part: None,
 ) -> Evaluation:
-    """Measure `source`; `report` hears the name of each of `WORK` parts when it is done.
+    """Measure `source`; `report` hears the name of each of `WORK` parts when it is done. A `Recording` is measured where its
+    own camera is followed, and has no other figures.
 
     long_frames: frames of the rollout that drift is measured over; 0 leaves it out. Raises ValueError for a scene that is
     too short.
@@ -73,12 +79,14 @@ def evaluate(
     figures = result.figures
     middle = takes.starts(subject, 1)[0]
     known = subject.world is not None
+    everywhere = not isinstance(source, Recording)
     if known:
         _new_views(source, subject, truth, result)
-    else:
-        _show_views(source, subject, middle, result)
+    elif everywhere:
+        _show_views(source, subject, result)
     report("new views")
-    _camera(source, subject, truth, middle, result)
+    if everywhere:
+        _camera(source, subject, truth, middle, result)
     report("camera")
 
     played = source.film(takes.play(subject, middle)).rgb
@@ -92,14 +100,15 @@ def evaluate(
     figures["slow_ratio"] = temporal.slow_ratio(played, source.film(takes.play(subject, middle, slow=True)).rgb)
     report("time")
 
-    _revisit(source, subject, truth, middle, result)
+    if everywhere:
+        _revisit(source, subject, truth, middle, result)
     report("revisit")
     _persistence(source, subject, truth, middle, result)
     report("persistence")
     if known:
         _permanence(source, subject, truth, result)
     report("permanence")
-    if long_frames:
+    if long_frames and everywhere:
         result.drift = drift(source, subject, middle, long_frames, truth if known else None)
         figures["drift_db"] = result.drift.db
     report("drift")
@@ -123,17 +132,23 @@ def _new_views(source: ClipSource, subject: Subject, truth: ClipSource, result: 
                 for fidelity in (everything, at_distance):
                     fidelity.add(clip.rgb[k], true[k], seen)
             if move.amount > 0 and moment == takes.starts(subject, MOMENTS)[0]:
-                result.exhibits.append(Exhibit(str(move), subject.view.rgb(moment), clip.rgb[-1], true[-1]))
+                recorded = subject.view.rgb(moment)
+                result.exhibits.append(Exhibit(str(move), moment, recorded, clip.rgb[-1], true[-1]))
     result.figures |= everything.figures() | {"coverage": covered / pixels}
     result.by_move = {name: fidelity.figures() | {"seen": fidelity.share} for name, fidelity in by_move.items()}
 
 
-def _show_views(source: ClipSource, subject: Subject, frame: int, result: Evaluation) -> None:
-    """Where nobody knows the truth, new views can only be looked at."""
-    for take, looked, moves in takes.sweeps(subject, frame):
-        if moves[-1].amount > 0:
-            (shown,) = source.film(take, looked[-1:]).rgb
-            result.exhibits.append(Exhibit(str(moves[-1]), subject.view.rgb(frame), shown, None))
+def _show_views(source: ClipSource, subject: Subject, result: Evaluation) -> None:
+    """Where nobody knows the truth, new views can only be looked at, and what is called covered be counted."""
+    shares = []
+    for moment in takes.starts(subject, MOMENTS):
+        for take, looked, moves in takes.sweeps(subject, moment):
+            clip = source.film(take, looked)
+            shares.append(clip.covered.mean())
+            if moves[-1].amount > 0 and moment == takes.starts(subject, MOMENTS)[0]:
+                recorded = subject.view.rgb(moment)
+                result.exhibits.append(Exhibit(str(moves[-1]), moment, recorded, clip.rgb[-1], None))
+    result.figures["coverage"] = float(np.mean(shares))
 
 
 def _camera(source: ClipSource, subject: Subject, truth: ClipSource, frame: int, result: Evaluation) -> None:
@@ -153,7 +168,7 @@ def _camera(source: ClipSource, subject: Subject, truth: ClipSource, frame: int,
         "acceleration_px": motion.acceleration_px(rgb),
     }
     true = truth.film(take, np.array([len(take) - 1])).rgb[0] if subject.world is not None else None
-    result.exhibits.append(Exhibit("end of the tour", subject.view.rgb(frame), rgb[-1], true))
+    result.exhibits.append(Exhibit("end of the tour", frame, subject.view.rgb(frame), rgb[-1], true))
 
 
 def _moving(subject: Subject, frame: int) -> np.ndarray:
@@ -171,7 +186,7 @@ def _revisit(source: ClipSource, subject: Subject, truth: ClipSource, frame: int
     rgb = source.film(take, looked).rgb
     result.figures["revisit_psnr"] = memory.revisit_psnr(rgb)
     (true,) = truth.film(Take(take.source[:1], take.c2w[:1])).rgb
-    result.exhibits.append(Exhibit("looked away and back", subject.view.rgb(frame), rgb[-1], true))
+    result.exhibits.append(Exhibit("looked away and back", frame, subject.view.rgb(frame), rgb[-1], true))
 
 
 def _persistence(source: ClipSource, subject: Subject, truth: ClipSource, frame: int, result: Evaluation) -> None:
@@ -181,7 +196,7 @@ def _persistence(source: ClipSource, subject: Subject, truth: ClipSource, frame:
     (shown,) = source.film(take, ends[1:]).rgb
     result.figures["persistence"] = memory.nearer_share(shown, after, before)
     later = int(take.source[-1])
-    result.exhibits.append(Exhibit("time ran meanwhile", subject.view.rgb(later), shown, after))
+    result.exhibits.append(Exhibit("back, time ran meanwhile", later, subject.view.rgb(later), shown, after))
 
 
 def _permanence(source: ClipSource, subject: Subject, truth: ClipSource, result: Evaluation) -> None:
@@ -194,5 +209,8 @@ def _permanence(source: ClipSource, subject: Subject, truth: ClipSource, result:
     at = np.array([passage.hidden, passage.after])
     without, with_it = truth.film(Take(at, np.repeat(passage.c2w[None], 2, 0))).rgb
     mask = subject.true_depth(passage.c2w, passage.after)[1] == passage.id
-    result.figures["permanence"] = memory.nearer_share(shown, with_it, without, mask)
-    result.exhibits.append(Exhibit("came out again", subject.view.rgb(passage.after), shown, with_it))
+    share = memory.nearer_share(shown, with_it, without, mask)
+    result.figures["permanence"] = share
+    if not np.isnan(share):
+        recorded = subject.view.rgb(passage.after)
+        result.exhibits.append(Exhibit("came out again", passage.after, recorded, shown, with_it, mask))

@@ -48,3 +48,16 @@ METRICS = {
     "drift_db": Metric("drift", "PSNR, last fifth of the passes less the first", "dB", "higher"),
 }
 """In the order of the report."""
+
+_VIEWS = ("psnr", "psnr_covered", "psnr_disoccluded", "ssim", "ssim_covered", "ssim_disoccluded")
+UNKNOWN = {
+    **dict.fromkeys(METRICS, "there is nothing in the pictures to follow"),
+    **dict.fromkeys(_VIEWS, "the truth of new views is known in synthetic worlds alone"),
+    "motion_error": "nothing moves",
+    "slow_ratio": "hardly anything moves at full speed",
+    "revisit_psnr": "the picture never changed, and who has not left cannot return",
+    "persistence": "the two moments hardly differ",
+    "permanence": "no moving thing was found that passes behind another and comes out in plain view; of a video nobody knows",
+    "drift_db": "measured with `--long`, of two passes or more",
+}
+"""Why a figure is missing, if it is."""

@@ -17,7 +17,7 @@ from typing import Any
 from inspatio_gym.files import written_whole
 
 RECORD, SHEET, PLOTS = "record.json", "sheet.jpg", "plots.png"
-FORMAT = 1  # raise it when figures of the same name come to mean something else
+FORMAT = 2  # raise it when figures of the same name come to mean something else
 
 Figures = dict[str, float]
 

@@ -40,7 +40,9 @@ class Move:
     amount: float
 
     def __str__(self) -> str:
-        return f"yaw {self.amount:+g} deg" if self.kind == "yaw" else f"aside {self.amount:+g}"
+        way = "right" if self.amount > 0 else "left"
+        size = abs(self.amount)
+        return f"turned {way} by {size:g} deg" if self.kind == "yaw" else f"moved {way} by {100 * size:.3g}%"
 
 
 def reach(subject: Subject, frame: int) -> float:

@@ -22,6 +22,7 @@ from inspatio_gym.world import BlockRequest
 FILMS = ("prediction", "source", "render", "side_by_side")
 STRIP = 28  # pixels above a picture, for its name
 GAP = 8  # pixels between two pictures
+SCALE = 0.5  # of the letters
 
 Renderer = Callable[[BlockRequest], NDArray[np.uint8]]
 """The observed frames of a request, uint8 (m, H, W, 3), as far as their source frame shows them."""
@@ -53,11 +54,13 @@ class Films:
 
 
 def side_by_side(pictures: dict[str, Rgb]) -> Rgb:
-    """Pictures (H, W, 3) in a row, their names above."""
+    """Pictures (H, W, 3) in a row, their names above, smaller where they would not fit."""
     columns: list[NDArray[np.uint8]] = []
     for name, picture in pictures.items():
         strip = np.full((STRIP, picture.shape[1], 3), 24, np.uint8)
-        cv2.putText(strip, name, (8, STRIP - 9), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
+        (width, _), _ = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, SCALE, 1)
+        scale = SCALE * min(1.0, (picture.shape[1] - 12) / width)
+        cv2.putText(strip, name, (8, STRIP - 9), cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
         columns += [np.vstack([strip, picture]), np.zeros((STRIP + picture.shape[0], GAP, 3), np.uint8)]
     return np.hstack(columns[:-1])
 
