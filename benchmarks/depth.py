@@ -7,6 +7,8 @@
 
 Scale and shift are fitted in inverse depth, for each picture; pixels beyond 10 medians are left out (`depth_score`).
 Worlds have seeds that no training sees; pictures are what the recorded camera shows, with the sensor of style "camera".
+Against structure from motion there are two rows: every pixel, which it fills in where it could measure nothing, the sky above
+all; and its points alone, which it did measure.
 Flicker is of neighbouring frames, scale and shift fitted to both together: by how much the change of inverse depth of a
 static point differs from the true one, in hundredths of the mean true inverse depth.
 """
@@ -28,9 +30,12 @@ from tqdm import tqdm
 from inspatio_gym.checkpoints import locate
 from inspatio_gym.geometry.poses import compose, rotation_ypr
 from inspatio_gym.scenes import Scene, anchor, load_scene
+from inspatio_gym.scenes.estimate.dense import DenseDepth
 from inspatio_gym.scenes.estimate.depth_net import InverseDepth
-from inspatio_gym.scenes.estimate.panning import at_rest
+from inspatio_gym.scenes.estimate.measured import find_structure
+from inspatio_gym.scenes.estimate.panning import at_rest, find_pan
 from inspatio_gym.scenes.estimate.prior import assumed_depth
+from inspatio_gym.scenes.estimate.tracks import follow
 from inspatio_gym.scenes.synthetic import WORLDS, make_world
 from inspatio_gym.scenes.synthetic.export import STYLES, picture
 from inspatio_gym.threads import threads
@@ -109,15 +114,23 @@ def flicker(
     return float(100 * np.abs(change[same[0].numpy()]).mean() / np.mean(true))
 
 
-def measured(looks: dict[str, Look], scene: Scene) -> dict[str, Score]:
-    """Mean scores over 24 frames, against a scene's depth where nothing moves."""
-    chosen = np.unique(np.linspace(0, scene.num_frames - 1, 24).astype(int))
-    return {
-        label: mean(
-            [score(look(scene.rgb(int(i)), scene.size), scene.depth(int(i)), ~scene.moving(int(i))) for i in chosen]
-        )
-        for label, look in looks.items()
-    }
+def measured(looks: dict[str, Look], scene: Scene) -> tuple[dict[str, Score], dict[str, Score]]:
+    """Mean scores over 24 frames of a scene whose camera moves: against its depth of every pixel where nothing moves, and
+    against the depth of its points alone."""
+    tracks = follow(scene, lambda _: None)
+    structure = find_structure(scene, tracks, find_pan(tracks), lambda *_: None)
+    dense = DenseDepth(scene, tracks, structure)
+    whole: dict[str, list[Score]] = {label: [] for label in looks}
+    points: dict[str, list[Score]] = {label: [] for label in looks}
+    for i in map(int, np.unique(np.linspace(0, scene.num_frames - 1, 24).astype(int))):
+        places, nearness, _ = dense.points(i)
+        x, y = places.T.astype(np.float32)
+        for label, look in looks.items():
+            found = look(scene.rgb(i), scene.size)
+            whole[label].append(score(found, scene.depth(i), ~scene.moving(i)))
+            there = cv2.remap(look(scene.rgb(i), dense.size), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            points[label].append(score(there[:, 0], (1 / nearness).astype(np.float32)))
+    return tuple({label: mean(scores) for label, scores in part.items()} for part in (whole, points))  # type: ignore[return-value]
 
 
 def milliseconds(look: Look, size: Size) -> float:
@@ -182,8 +195,9 @@ def main(config: Config) -> None:
         scene = load_scene(video) if video.is_dir() else anchor(video, max_frames=config.max_frames, caption="none")
         if scene.geometry.method != "structure-from-motion":
             raise ValueError(f"expected a camera that moves in {video}, got {scene.geometry.method}: name it --still")
-        cells = [f"{one.abs_rel:.3f} | {one.delta:.3f} | " for one in measured(looks, scene).values()]
-        print(f"| {scene.name} | structure from motion | {' | '.join(cells)} |", flush=True)
+        for what, scores in zip(("every pixel", "points"), measured(looks, scene), strict=True):
+            cells = [f"{one.abs_rel:.3f} | {one.delta:.3f} | " for one in scores.values()]
+            print(f"| {scene.name} | structure from motion: {what} | {' | '.join(cells)} |", flush=True)
     print(
         "| milliseconds a frame | | "
         + " | ".join(f"{milliseconds(look, config.size):.0f} | | " for look in looks.values())

@@ -176,7 +176,7 @@ _ALL = [
         source="it comes with the package: install that again",
         known={
             "depth-small.safetensors": Known(
-                9_198_450, "f449a1f2e4f6c972aba93b276b1ad0b46a51deb9d9ede2e4857b39693e1c39dc"
+                9_198_450, "b21dc79f06c935fb128acabb7185097f51c6d1b5fd9b74d5828d6a2b08a8a34d"
             )
         },
     ),

@@ -36,7 +36,7 @@ class CausalStage(PromptedStage):
 
     def step(self, number: int, done: float) -> Mapping[str, Tensor]:
         draw = self.draw(number)
-        known, clean = self.pool.pairs(self.batch, draw)
+        known, clean = self.pool.pairs(self.batch, self.lots(number))
         schedule = Schedule()
         with autocast(clean.device):
             among = None if done < FORCED else schedule.timesteps

@@ -38,7 +38,7 @@ from inspatio_gym.training.world.latents import Footage
 from inspatio_gym.training.world.looks import HeldOut
 from inspatio_gym.training.world.pool import Pool
 from inspatio_gym.training.world.ranks import rank
-from inspatio_gym.training.world.seeds import generator
+from inspatio_gym.training.world.seeds import generator, lots
 from inspatio_gym.training.world.stage import Rated, autocast, descend
 
 PLACES = {"codec": 1, "decoder": 6}  # of their random numbers
@@ -69,7 +69,7 @@ class CodecStage:
     def step(self, number: int, done: float) -> Mapping[str, Tensor]:
         device = next(self.network.parameters()).device
         draw = generator(device, self._seed, PLACES[self.name], rank(), number)
-        footage = self.pool.draw(self._batch, draw)
+        footage = self.pool.draw(self._batch, lots(self._seed, PLACES[self.name], rank(), number))
         clips = torch.stack((footage.source, footage.target, footage.film), 1)
         which = torch.randint(clips.shape[1], (len(clips),), generator=draw, device=clips.device)
         clip = clips[torch.arange(len(clips), device=clips.device), which].float() / 255

@@ -8,6 +8,7 @@
 
     <run>/config.json            what was asked for
     <run>/STAGE.safetensors      what a stage left, averaged, at 16 bits
+    <run>/held_out.safetensors   clips that figures are of
     <run>/clips-CODEC            clips as that codec's latents (`kept`); not needed once the training is over
     <run>/state, tensorboard     see `stage`
     <run>/inspatio-tiny          the model of jdmd, as `load_tiny` reads it; of causal and v2v: inspatio-tiny-STAGE
@@ -25,14 +26,14 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 from inspatio_gym.extras import extra
 from inspatio_gym.files import written_whole
 
 with extra("agents"):
     import torch
-    from torch import nn
+    from safetensors.torch import load_file, save_file
 
 from inspatio_gym.star.dit import Dit, DitConfig
 from inspatio_gym.star.taehv import Taehv, TaehvCodec, TaehvConfig
@@ -43,7 +44,7 @@ from inspatio_gym.training.world.clips import ClipPlan, Pairs
 from inspatio_gym.training.world.codec import CodecStage
 from inspatio_gym.training.world.distillation import DistillationStage
 from inspatio_gym.training.world.jdmd import JdmdConfig
-from inspatio_gym.training.world.kept import held, kept, make_ahead
+from inspatio_gym.training.world.kept import held, kept, leave, make_ahead
 from inspatio_gym.training.world.latents import Coded, Footage, LatentPool, coded, footage
 from inspatio_gym.training.world.looks import HeldOut, held_out
 from inspatio_gym.training.world.networks import Prompted
@@ -55,14 +56,13 @@ from inspatio_gym.training.world.teachers import ControlStage, VisualStage
 
 logger = logging.getLogger(__name__)
 
-Network = TypeVar("Network", bound=nn.Module)
-StageName = Literal["codec", "control", "decoder", "visual", "causal", "v2v", "jdmd"]
+StageName = Literal["codec", "control", "causal", "visual", "decoder", "v2v", "jdmd"]
 NEEDS: dict[StageName, tuple[StageName, ...]] = {
     "codec": (),
     "control": ("codec",),
-    "decoder": ("codec",),
-    "visual": ("codec", "control"),
     "causal": ("codec", "control"),
+    "visual": ("codec", "control"),
+    "decoder": ("codec", "control"),
     "v2v": ("codec", "control", "decoder", "causal"),
     "jdmd": ("codec", "control", "decoder", "visual", "causal"),
 }
@@ -106,7 +106,7 @@ class TrainWorldConfig:
 
     run: Path = Path("runs/tiny")
     """Folder of the training; one that is there already is resumed."""
-    stages: tuple[StageName, ...] = ("codec", "control", "decoder", "visual", "causal", "jdmd")
+    stages: tuple[StageName, ...] = ("codec", "control", "causal", "visual", "decoder", "jdmd")
     """Which stages, in the order in which they need each other; one that has its time behind it takes none."""
     device: str = "cpu"
     """Where networks learn and pictures are drawn: "cpu" or "cuda"."""
@@ -136,8 +136,9 @@ class TrainWorldConfig:
     """What is shown."""
     supply: Supply = field(default_factory=Supply)
     """How it comes."""
-    compile: bool = True
-    """Let torch.compile fuse the layers of transformers on a GPU: half a minute or so for each stage."""
+    compile: tuple[StageName, ...] = ("control", "causal", "visual")
+    """Stages in which torch.compile fuses the layers of transformers on a GPU. It takes 20 s or so for every kind of call: a
+    teacher has one, the student before distillation four, distillation thirteen."""
     save_seconds: float = 60.0
     """Between checkpoints, each with figures on held-out worlds."""
 
@@ -215,8 +216,10 @@ class _Training:
     def _train(self, stage: Stage, fresh: int) -> None:
         config = self.config
         effort = getattr(config, stage.name)
-        for network in stage.networks.values():
-            self._fused(network)
+        if stage.name in config.compile and self.device.startswith("cuda"):
+            for part in (part for network in stage.networks.values() for part in network.modules()):
+                if isinstance(part, Dit):
+                    part.fuse()
         train(stage, config.run, effort, config.save_seconds, fresh, self.device)
 
     def _train_codec(self, name: Literal["codec", "decoder"]) -> None:
@@ -233,6 +236,9 @@ class _Training:
         with closing(pool):
             stage = CodecStage(name, network, pool, self.shown, getattr(config, name), config.clips.seed)
             self._train(stage, config.supply.codec_fresh)
+            if name == "codec":
+                for number, clips in pool.batches():
+                    leave(self.clips, number, coded(clips, self.coder))
 
     def _latent_stage(self, name: StageName) -> Stage:
         config = self.config
@@ -248,7 +254,7 @@ class _Training:
         if name == "causal":
             return CausalStage(network, self.pool, self.held_out, effort, seed)
         tasks = ("control",) if name == "v2v" else ("control", "visual")
-        teachers = {task: self._fused(self._prompted(task)) for task in tasks}
+        teachers = {task: self._prompted(task) for task in tasks}
         return DistillationStage(name, network, teachers, self.pool, self.held_out, effort, config.distillation)
 
     def _prompted(self, *names: str) -> Prompted:
@@ -259,17 +265,15 @@ class _Training:
         network = Prompted.load(files[0], sizes) if files else Prompted.new(sizes)
         return network.to(self.device)
 
-    def _fused(self, network: Network) -> Network:
-        """A network whose transformers are compiled where that was asked for."""
-        if self.config.compile and self.device.startswith("cuda"):
-            for part in network.modules():
-                if isinstance(part, Dit):
-                    part.fuse()
-        return network
-
     @cached_property
     def shown(self) -> Pairs:
-        return held_out(self.config.clips, self.device)
+        """Held-out clips, which are rendered once for all stages and processes."""
+        file = self.config.run / "held_out.safetensors"
+        if not file.is_file():
+            clips = held_out(self.config.clips, self.device)
+            with written_whole(file) as partial:
+                save_file(clips._asdict(), partial)
+        return Pairs(**load_file(file, self.device))
 
     @cached_property
     def coder(self) -> TaehvCodec:
@@ -289,9 +293,10 @@ class _Training:
 
     @cached_property
     def pool(self) -> LatentPool:
-        """Begins with what is there, if that is more than is asked for."""
+        """Begins with half of what is there, if that is more than is asked for: the other half comes in as fresh, and
+        nothing has to be rendered for a while."""
         first, keep = self._batches(self.config.supply.keep)
-        first = max(first, min(keep, held(self.clips)))
+        first = max(first, min(keep, held(self.clips) // 2))
         return LatentPool(lambda number: kept(self.clips, self.coded, number, self.device), first, keep)
 
     def coded(self, batch: int) -> Generator[Coded, None, None]:

@@ -16,7 +16,7 @@ from inspatio_gym.training.world.latents import LatentPool
 from inspatio_gym.training.world.looks import HeldOut, sheet
 from inspatio_gym.training.world.networks import FILMED, Prompted
 from inspatio_gym.training.world.ranks import rank
-from inspatio_gym.training.world.seeds import generator
+from inspatio_gym.training.world.seeds import generator, lots
 from inspatio_gym.training.world.stage import Effort
 from inspatio_gym.training.world.teachers import filmed
 
@@ -43,8 +43,7 @@ class DistillationStage:
         self._averaged = Prompted(self._jdmd.networks["averaged"], student.table)
 
     def step(self, number: int, done: float) -> Mapping[str, float]:
-        draw = generator(self._device, self._seed, PLACE, rank(), number)
-        known, clean = self.pool.pairs(self._batch, draw)
+        known, clean = self.pool.pairs(self._batch, lots(self._seed, PLACE, rank(), number))
         batches = {"control": known, "visual": self._visual(clean)}
         return self._jdmd.step(number, {task: batches[task] for task in self._jdmd.teachers})
 

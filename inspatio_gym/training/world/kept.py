@@ -3,7 +3,7 @@
     <folder>/000123.safetensors      batch 123 of a stream, the fields of `Coded`
 
 A batch follows from its number, so it does not matter who made it: whoever finds it missing makes it and leaves it there.
-A process that has nothing better to do may run ahead of all the others (`make_ahead`).
+A process that has nothing better to do makes what others will want (`make_ahead`).
 """
 
 from collections.abc import Callable, Generator
@@ -14,8 +14,6 @@ from safetensors.torch import load_file, save_file
 
 from inspatio_gym.files import written_whole
 from inspatio_gym.training.world.latents import Coded
-
-LEAD = 16  # batches that others may make before they come to those made ahead
 
 Make = Callable[[int], Generator[Coded, None, None]]
 """An endless stream of batches from a number on."""
@@ -36,12 +34,17 @@ def kept(folder: Path, make: Make, first: int, device: str) -> Generator[Coded, 
                     running.close()
                 running = make(number)
             batch, following = next(running), number + 1
-            with written_whole(file) as partial:
-                save_file({name: part.contiguous() for name, part in batch._asdict().items()}, partial)
+            leave(folder, number, batch)
             yield batch
     finally:
         if running is not None:
             running.close()
+
+
+def leave(folder: Path, number: int, batch: Coded) -> None:
+    """Put a batch into the folder."""
+    with written_whole(_file(folder, number)) as partial:
+        save_file({name: part.contiguous() for name, part in batch._asdict().items()}, partial)
 
 
 def held(folder: Path) -> int:
@@ -51,8 +54,7 @@ def held(folder: Path) -> int:
 
 def make_ahead(folder: Path, make: Make, most: int, device: str, enough: Callable[[], bool]) -> None:
     """Put up to `most` batches more into the folder, until it is enough."""
-    first = held(folder) + LEAD
-    batches = kept(folder, make, first, device)
+    batches = kept(folder, make, held(folder), device)
     try:
         while not enough() and most > 0:
             next(batches)

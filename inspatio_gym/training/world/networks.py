@@ -20,7 +20,7 @@ from inspatio_gym.training.state import average
 from inspatio_gym.training.world.latents import LatentPool
 from inspatio_gym.training.world.looks import HeldOut
 from inspatio_gym.training.world.ranks import rank
-from inspatio_gym.training.world.seeds import generator
+from inspatio_gym.training.world.seeds import generator, lots
 from inspatio_gym.training.world.stage import Rated, descend
 
 NULL = 0  # the row of no prompt at all
@@ -69,6 +69,10 @@ class PromptedStage:
     def draw(self, number: int) -> torch.Generator:
         """Random numbers of the step `number`."""
         return generator(self.network.dit.device, self.seed, self.place, rank(), number)
+
+    def lots(self, number: int) -> torch.Generator:
+        """Those that say which clips the step `number` is shown."""
+        return lots(self.seed, self.place, rank(), number)
 
     def learn(self, loss: Tensor, number: int) -> Mapping[str, Tensor]:
         """Take a step down the loss."""

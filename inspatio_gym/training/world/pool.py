@@ -7,7 +7,7 @@ same. Clips are read from the stream when they are first drawn, so that seeking 
 """
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import Generic, TypeVar
 
 import torch
@@ -37,15 +37,18 @@ class Pool(Generic[Clips]):
         self.position = position
 
     def draw(self, count: int, generator: torch.Generator) -> Clips:
-        """`count` clips, each any of those held; which, the generator (on the clips' device) decides."""
+        """`count` clips, each any of those held; which, the generator decides: one of the CPU, so that nobody waits for a GPU."""
         oldest = max(0, self.position - self._keep)
         if self._read != self.position:
             self._read_on(oldest)
         size = len(self._kept[oldest][0])
-        device = self._kept[oldest][0].device
-        which = torch.randint(size * len(self._kept), (count,), generator=generator, device=device).tolist()
+        which = torch.randint(size * len(self._kept), (count,), generator=generator).tolist()
         clips = [tuple(part[k % size] for part in self._kept[oldest + k // size]) for k in which]
         return type(self._kept[oldest])(*map(torch.stack, zip(*clips, strict=True)))
+
+    def batches(self) -> Iterator[tuple[int, Clips]]:
+        """What was read and is held, with the numbers of the batches."""
+        yield from self._kept.items()
 
     def close(self) -> None:
         """Stop reading for now; the processes behind the stream end."""

@@ -13,3 +13,8 @@ def generator(device: torch.device | str, *place: int) -> torch.Generator:
     counted = len(place), *place  # a sequence of numbers and the same with zeros behind are one seed to numpy
     seed = int(np.random.SeedSequence(counted).generate_state(1, np.uint64)[0])
     return torch.Generator(device).manual_seed(seed)
+
+
+def lots(*place: int) -> torch.Generator:
+    """A generator on the CPU, of other numbers than `generator`'s, for what the CPU has to know: which clips are drawn."""
+    return generator("cpu", *place, 0)

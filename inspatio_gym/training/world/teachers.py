@@ -34,7 +34,7 @@ class ControlStage(PromptedStage):
 
     def step(self, number: int, done: float) -> Mapping[str, Tensor]:
         draw = self.draw(number)
-        known, clean = self.pool.pairs(self.batch, draw)
+        known, clean = self.pool.pairs(self.batch, self.lots(number))
         network = self.network
         with autocast(clean.device):
             predict = joint(network.dit, network.table(dropped(known.style, draw)), known)
@@ -56,7 +56,7 @@ class VisualStage(PromptedStage):
 
     def step(self, number: int, done: float) -> Mapping[str, Tensor]:
         draw = self.draw(number)
-        clean = self.pool.films(self.batch, draw)
+        clean = self.pool.films(self.batch, self.lots(number))
         styles = dropped(torch.full((len(clean),), FILMED, device=clean.device), draw)
         with autocast(clean.device):
             predict = joint(self.network.dit, self.network.table(styles), filmed(styles, clean))
