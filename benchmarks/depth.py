@@ -124,7 +124,7 @@ def measured(looks: dict[str, Look], scene: Scene) -> tuple[dict[str, Score], di
     points: dict[str, list[Score]] = {label: [] for label in looks}
     for i in map(int, np.unique(np.linspace(0, scene.num_frames - 1, 24).astype(int))):
         places, nearness, _ = dense.points(i)
-        x, y = places.T.astype(np.float32)
+        x, y = places.T[..., None].astype(np.float32)
         for label, look in looks.items():
             found = look(scene.rgb(i), scene.size)
             whole[label].append(score(found, scene.depth(i), ~scene.moving(i)))

@@ -20,7 +20,7 @@ latents; its decoder may learn on, because latents remain what they are.
 import hashlib
 import json
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
@@ -34,6 +34,7 @@ from inspatio_gym.files import written_whole
 with extra("agents"):
     import torch
     from safetensors.torch import load_file, save_file
+    from torch import nn
 
 from inspatio_gym.star.dit import Dit, DitConfig
 from inspatio_gym.star.taehv import Taehv, TaehvCodec, TaehvConfig
@@ -217,9 +218,7 @@ class _Training:
         config = self.config
         effort = getattr(config, stage.name)
         if stage.name in config.compile and self.device.startswith("cuda"):
-            for part in (part for network in stage.networks.values() for part in network.modules()):
-                if isinstance(part, Dit):
-                    part.fuse()
+            fuse(stage.networks.values())
         train(stage, config.run, effort, config.save_seconds, fresh, self.device)
 
     def _train_codec(self, name: Literal["codec", "decoder"]) -> None:
@@ -321,6 +320,14 @@ class _Training:
 
     def _file(self, name: str) -> Path:
         return self.config.run / f"{name}.safetensors"
+
+
+def fuse(networks: Iterable[nn.Module]) -> None:
+    """Let torch.compile fuse the layers of all transformers in these networks."""
+    for network in networks:
+        for part in network.modules():
+            if isinstance(part, Dit):
+                part.fuse()
 
 
 def _claim(config: TrainWorldConfig) -> None:
