@@ -126,10 +126,12 @@ def new_codec(config: TaehvConfig = TINY_CODEC) -> Taehv:
             _carry_colours(layer)
     mean, deviation = USUAL_LIGHT
     into, out_of, last = codec.encoder[-1], codec.decoder[1], codec.decoder[-1]
-    into.weight.data[:COLOURS] /= deviation
-    into.bias.data[:COLOURS] = -mean / deviation
-    out_of.weight.data[:COLOURS] *= deviation
-    out_of.bias.data[:COLOURS] = mean
+    for conv, factor, shift in ((into, 1 / deviation, -mean / deviation), (out_of, deviation, mean)):
+        assert isinstance(conv, nn.Conv2d)
+        assert conv.bias is not None
+        conv.weight.data[:COLOURS] *= factor
+        conv.bias.data[:COLOURS] = shift
+    assert isinstance(last, nn.Conv2d)
     last.weight.data[:, COLOURS:] = 0
     return codec
 

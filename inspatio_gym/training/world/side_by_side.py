@@ -14,16 +14,18 @@ from multiprocessing import get_context
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
-from typing import Any
+from typing import Any, TypeVar
+
+Name = TypeVar("Name", bound=str)
 
 
 def side_by_side(
-    stages: Sequence[str],
-    needs: Mapping[str, Sequence[str]],
+    stages: Sequence[Name],
+    needs: Mapping[Name, Sequence[Name]],
     gpus: Sequence[int],
-    work: Callable[[str], None],
+    work: Callable[[Name], None],
     spare: Callable[[Event], None],
-    spare_needs: Sequence[str],
+    spare_needs: Sequence[Name],
 ) -> None:
     """Do `work` for all stages, each in a new process that sees one of the GPUs alone, after those of `stages` that it needs.
 
@@ -32,8 +34,8 @@ def side_by_side(
     processes failed, once all that do not need those are done.
     """
     context = get_context("spawn")
-    todo, done, failed = list(stages), set[str](), list[str]()
-    running: dict[int, tuple[str, BaseProcess]] = {}
+    todo, done, failed = list(stages), set[Name](), list[Name]()
+    running: dict[int, tuple[Name, BaseProcess]] = {}
     idle: dict[int, tuple[Event, BaseProcess]] = {}
 
     def started(gpu: int, target: Callable[..., None], *arguments: Any) -> BaseProcess:
@@ -41,10 +43,10 @@ def side_by_side(
         process.start()
         return process
 
-    def met(needed: Sequence[str]) -> bool:
+    def met(needed: Sequence[Name]) -> bool:
         return all(name in done or name not in stages for name in needed)
 
-    def ready() -> str | None:
+    def ready() -> Name | None:
         return next((name for name in todo if met(needs[name])), None)
 
     try:
