@@ -71,8 +71,8 @@ class TestFlow:
             return torch.zeros_like(noisy)
 
         clean = torch.zeros(64, 2)
-        flow_loss(predict, clean, SCHEDULE, generator("cpu", 0), SCHEDULE.timesteps)
-        assert set(told.pop().tolist()) == set(SCHEDULE.timesteps.tolist())
+        flow_loss(predict, clean, SCHEDULE, generator("cpu", 0), SCHEDULE.timesteps())
+        assert set(told.pop().tolist()) == set(SCHEDULE.timesteps().tolist())
         flow_loss(predict, clean, SCHEDULE, generator("cpu", 0))
         assert len(told.pop().unique()) > 50
 
@@ -203,7 +203,7 @@ class TestRollout:
 def whole_graph(dit, text, conditions, noise, renoise, exit_step):
     """A rollout written out: every block's last step in one graph, contexts detached, all earlier steps without gradient."""
     blocks: list[torch.Tensor] = []
-    timesteps = SCHEDULE.timesteps
+    timesteps = SCHEDULE.timesteps()
     for first in range(0, noise.shape[1], 3):
         part = slice(first, first + 3)
         past = [blocks[-1].detach()] if blocks else []

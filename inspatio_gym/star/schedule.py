@@ -12,6 +12,7 @@ Ref: Lipman et al., "Flow Matching for Generative Modeling"; Esser et al., "Scal
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from inspatio_gym.extras import extra
 from inspatio_gym.star.cache import Cache, Text
@@ -36,20 +37,27 @@ class Schedule:
         if not self.steps or not falling or self.steps[0] > TRAINING_STEPS or self.steps[-1] < 1:
             raise ValueError(f"expected falling steps in 1..{TRAINING_STEPS}, got {self.steps}")
 
-    @property
-    def timesteps(self) -> Tensor:
+    def timesteps(self, device: torch.device | str = "cpu") -> Tensor:
         """What the network is told at each step: float32 (steps,), 1000 sigma."""
-        return self.training_timesteps()[[TRAINING_STEPS - step for step in self.steps]]
+        return _timesteps(self.steps, self.shift, torch.device(device))
 
-    def training_timesteps(self) -> Tensor:
+    def training_timesteps(self, device: torch.device | str = "cpu") -> Tensor:
         """The same of every training step from 1000 down to 1, float32 (1000,)."""
-        u = torch.linspace(1.0, 0.0, TRAINING_STEPS + 1)[:-1]
-        return TRAINING_STEPS * (self.shift * u / (1 + (self.shift - 1) * u))
+        return _timesteps(None, self.shift, torch.device(device))
 
     def sigma(self, timestep: Tensor) -> Tensor:
         """The noise level (B,) of timesteps (B,): that of the nearest training step."""
-        known = self.training_timesteps().to(timestep.device)
+        known = self.training_timesteps(timestep.device)
         return known[(known - timestep[:, None]).abs().argmin(1)] / TRAINING_STEPS
+
+
+@lru_cache(maxsize=32)
+@torch.inference_mode(False)  # what is kept serves training, too, whoever asked first
+def _timesteps(steps: tuple[int, ...] | None, shift: float, device: torch.device) -> Tensor:
+    """Of some training steps, or of all; on the device they stay, since each copy to a GPU waits until that is idle."""
+    u = torch.linspace(1.0, 0.0, TRAINING_STEPS + 1)[:-1]
+    every = TRAINING_STEPS * (shift * u / (1 + (shift - 1) * u))
+    return (every if steps is None else every[[TRAINING_STEPS - step for step in steps]]).to(device)
 
 
 def to_clean(x: Tensor, flow: Tensor, sigma: Tensor) -> Tensor:
@@ -74,7 +82,7 @@ def sample_block(
     condition: (B, F, 20, H, W). noise: (B, F, 16, H, W), where it begins. renoise: (B, steps - 1, F, 16, H, W), the fresh
     noise between steps. cache, text: what the block attends to.
     """
-    timesteps = schedule.timesteps.to(noise.device)
+    timesteps = schedule.timesteps(noise.device)
     sigmas = schedule.sigma(timesteps)
     x = noise
     for k, timestep in enumerate(timesteps):

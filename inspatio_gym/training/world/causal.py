@@ -39,7 +39,7 @@ class CausalStage(PromptedStage):
         known, clean = self.pool.pairs(self.batch, self.lots(number))
         schedule = Schedule()
         with autocast(clean.device):
-            among = None if done < FORCED else schedule.timesteps
+            among = None if done < FORCED else schedule.timesteps(clean.device)
             loss = forcing_loss(self.network, known, clean, schedule, draw, among)
         return self.learn(loss, number)
 

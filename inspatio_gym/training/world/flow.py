@@ -28,9 +28,9 @@ Predict = Callable[[Tensor, Tensor], Tensor]
 """Noisy latents (B, ...) and timesteps (B,) -> flow (B, ...)."""
 
 
-def score_timesteps(schedule: Schedule) -> Tensor:
+def score_timesteps(schedule: Schedule, device: torch.device | str = "cpu") -> Tensor:
     """The training steps' timesteps (1000,), those beyond the levels at which scores are asked moved to the ends."""
-    return schedule.training_timesteps().clamp(TRAINING_STEPS * LOWEST, TRAINING_STEPS * HIGHEST)
+    return schedule.training_timesteps(device).clamp(TRAINING_STEPS * LOWEST, TRAINING_STEPS * HIGHEST)
 
 
 def draw_timesteps(among: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -52,7 +52,7 @@ def flow_loss(
     among: timesteps (N,) out of which levels are drawn; left out, those of all training steps.
     """
     clean = clean.float()
-    levels = schedule.training_timesteps() if among is None else among
+    levels = schedule.training_timesteps(generator.device) if among is None else among
     timestep = draw_timesteps(levels, len(clean), generator).to(clean.device)
     noise = draw_noise(clean.shape, generator).to(clean.device)
     noisy = to_noisy(clean, noise, timestep / TRAINING_STEPS)

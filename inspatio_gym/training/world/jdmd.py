@@ -59,7 +59,7 @@ from inspatio_gym.training.world.flow import (
 )
 from inspatio_gym.training.world.ranks import average_gradients, rank
 from inspatio_gym.training.world.rollout import backward_in_chunks, rollout
-from inspatio_gym.training.world.seeds import generator
+from inspatio_gym.training.world.seeds import generator, lots
 
 TASKS = ("control", "visual")
 NULL = "null"  # the row of the text table that stands for no prompt
@@ -156,13 +156,13 @@ class Jdmd:
         student, fake, schedule = self.networks["student"], self.networks[f"fake_{task}"], self.schedule
         draw = generator(student.device, self.config.seed, TASKS.index(task), rank(), number)
         steps, shape = len(schedule.steps), conditions.shape
-        exit_step = int(torch.randint(steps, (), generator=draw, device=draw.device))
+        exit_step = int(torch.randint(steps, (), generator=lots(self.config.seed, TASKS.index(task), rank(), number)))
         noise, renoise = draw_noise(shape, draw), draw_noise((shape[0], steps - 1, *shape[1:]), draw)
         prompts = self._prompts(conditions.style)
         with self._autocast():
             given = student, student.read(prompts), conditions, noise, renoise, exit_step
             rolled = rollout(*given, schedule)
-        levels = score_timesteps(schedule)
+        levels = score_timesteps(schedule, draw.device)
         with self._autocast():
             lost = flow_loss(joint(fake, prompts, conditions), rolled, schedule, draw, levels)
         lost.backward()

@@ -102,7 +102,7 @@ def _denoised(
     context = [latents for latents in (conditions.reference, previous) if latents is not None]
     origin = noise.shape[1] if conditions.reference is None else 0
     cache = dit.attended(torch.cat(context, 1) if context else None, text, origin)
-    timestep = schedule.timesteps[exit_step : exit_step + 1].to(noise.device)
+    timestep = schedule.timesteps(noise.device)[exit_step : exit_step + 1]
     sigma = schedule.sigma(timestep)
     x = noise
     if exit_step:
