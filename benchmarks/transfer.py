@@ -90,7 +90,7 @@ def words_of_learning(bench: Bench) -> str:
     }
     parts = [
         f"PPO learns in the {away} world itself for {record['found']['steps']:,} steps of {config.num_envs} worlds, "
-        f"{record['seconds'] / 60:.0f} minutes: its episodes return {spread(first)} in the first quarter of {len(returns)}, "
+        f"{record['seconds'] / 60:.1f} minutes: its episodes return {spread(first)} in the first quarter of {len(returns)}, "
         f"{spread(last)} in the last, exploring. From the {config.episodes} start states the policy then returns {spread(end)}; "
         f"less what random actions return, that is {spread(gains['random'])}, less what holding still does, "
         f"{spread(gains['hold still'])}."
@@ -134,7 +134,7 @@ def draw(path: Path, bench: Bench) -> None:
         [[mean - low], [high - mean]],
         fmt="D",
         color="tab:blue",
-        label="at the end",
+        label="played at the end, 95%",
     )
     lines: dict[Who, tuple[str, str]] = {"random": ("0.6", "random"), "hold still": ("0.3", "hold still")}
     if "transfer" in config.parts:
