@@ -262,6 +262,7 @@ class EvaluateConfig(WorldConfig):
     $ inspatio-gym evaluate --scene street --control discrete          the simple agents alone
     $ inspatio-gym evaluate --policy zoo:moment-ppo --video mine.mp4   one that came with the package, in a world of yours
     $ inspatio-gym evaluate --policy runs/clips --video clips/ --held-out 0.2     on videos that the training left out
+    $ inspatio-gym evaluate --policy runs/clip --model tiny --episodes 12      in another world model than the training's
 
     Every agent plays the same start states. The table gives each one's mean return and the task's metrics with their 95%
     bootstrap intervals: the policy; random actions; holding still; the best constant action (candidates are searched for on
@@ -271,7 +272,7 @@ class EvaluateConfig(WorldConfig):
 
     policy: Path | None = None
     """A run's folder, a policy.safetensors, or zoo:NAME, one of those that `inspatio-gym zoo` lists. The world is then that of
-    its training, which stands above the table: only --video, --scene and --held-out may change it."""
+    its training, which stands above the table: only --video, --scene, --held-out and --model may change it."""
     episodes: int = 50
     """Start states."""
     seed: int = 0

@@ -37,7 +37,7 @@ from inspatio_gym.files import written_whole
 WORLDS = 25  # stepped together
 SEARCH_EPISODES = 8  # of each constant action that is tried
 FINALISTS = 4
-CHOSEN_ANEW = {"video", "scene"}  # what of a policy's world may be changed
+SOURCES = ("video", "scene", "held_out")  # what of a policy's world goes together when it is changed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,21 +271,22 @@ def _mean_return(episodes: Episodes) -> float:
 
 
 def world_of_policy(trained_in: dict[str, Any], config: WorldConfig, anew: Sequence[str] = ()) -> dict[str, Any]:
-    """The policy's world, in other videos or scenes if `config` names some, and with its fields `anew` where they are given.
+    """The policy's world, of other videos or scenes and in another world model if `config` names some, and with its fields
+    `anew` where they are given.
 
     Raises ValueError for other differences.
     """
     asked, changed = config.world(), {}
     for f in fields(WorldConfig):
         name = "id" if f.name == "env" else f.name
-        if f.name in (*CHOSEN_ANEW, "held_out") or getattr(config, f.name) == f.default:
+        if f.name in SOURCES or getattr(config, f.name) == f.default:
             continue
-        if f.name in anew:
+        if f.name in ("model", *anew):
             changed[name] = asked[name]
         elif asked[name] != trained_in[name]:
             raise ValueError(
-                f"expected the policy's own world but for videos and scenes, got {f.name} = {asked[name]!r} where it was "
-                f"trained with {trained_in[name]!r}: leave --{f.name.replace('_', '-')} out"
+                f"expected the policy's own world but for videos, scenes and the world model, got {f.name} = "
+                f"{asked[name]!r} where it was trained with {trained_in[name]!r}: leave --{f.name.replace('_', '-')} out"
             )
     if config.video or config.scene:
         changed |= {"video": asked["video"], "scene": asked["scene"]}

@@ -228,6 +228,16 @@ def test_a_policy_brings_its_own_world(tmp_path: Path):
         evaluate(EvaluateConfig(policy=tmp_path, control="discrete"))
 
 
+def test_a_policy_is_played_in_another_world_model_only_if_one_is_named(tmp_path: Path):
+    card = make_card("ppo", "rotation")
+    save_policy(tmp_path / "policy.safetensors", new_policy(card), card)
+    own, other = (evaluate(EvaluateConfig(policy=tmp_path, episodes=2, **asked)) for asked in ({}, {"model": "warp"}))
+    assert (own.world, other.world) == (card.world, {**card.world, "model": "warp"})
+    # Neither looks at the picture, and rewards follow from the commanded camera.
+    for before, after in zip(own.rivals[:2], other.rivals[:2], strict=True):
+        assert (before.agent, before.returns.tolist()) == (after.agent, after.returns.tolist())
+
+
 def test_the_table_is_headed_by_the_world_that_was_played(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     card = make_card("ppo", "rotation")
     save_policy(tmp_path / "policy.safetensors", new_policy(card), card)

@@ -36,7 +36,7 @@ class CollectConfig(WorldConfig):
     """One or several of minari, lerobot (v3.0), and plain (mp4, depth video, parquet)."""
     policy: str = "random"
     """Who acts: "random", "scripted:look-around", "scripted:hold-still", the folder of a training run, or zoo:NAME,
-    whose world is then played: only --video, --scene and --max-episode-steps may change it."""
+    whose world is then played: only --video, --scene, --model and --max-episode-steps may change it."""
     episodes: int = 10
     """Episodes to write."""
     max_episode_steps: Annotated[int | None, tyro.conf.arg(aliases=("--max-steps",))] = None
