@@ -189,12 +189,23 @@ def test_clips_that_were_made_are_not_made_again_whoever_made_them(tmp_path: Pat
 
 @pytest.mark.usefixtures("without_worlds")
 def test_a_decoder_that_learns_on_leaves_the_latents_as_they_are(tiny: TrainWorldConfig):
-    train_world(replace(tiny, stages=("codec", "control", "decoder")))
+    train_world(replace(tiny, stages=("codec",)))
+    (clips,) = tiny.run.glob("clips-*/0")
+    assert kept.held(clips) == 2  # those that the codec learnt from are there for others
+    train_world(replace(tiny, stages=("control", "decoder")))
     before, after = (load_file(tiny.run / f"{name}.safetensors") for name in ("codec", "decoder"))
     for side, same in (("encoder", True), ("decoder", False)):
         assert all(torch.equal(value, after[key]) for key, value in before.items() if key.startswith(side)) is same
     train_world(replace(tiny, stages=("codec",), codec=Rated(99.0, 4, 2, 1e-3)))
     assert (tiny.run / "codec.safetensors").stat().st_mtime < (tiny.run / "decoder.safetensors").stat().st_mtime
+
+
+def test_gpus_are_for_cuda_and_not_for_torchrun(tiny: TrainWorldConfig, monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(ValueError, match=r"expected --device cuda beside --gpus, .* got --device cpu:"):
+        train_world(replace(tiny, gpus=(0, 1)))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="got --device cuda under torchrun:"):
+        train_world(replace(tiny, gpus=(0, 1), device="cuda"))
 
 
 class Numbers(NamedTuple):

@@ -20,6 +20,7 @@ latents; its decoder may learn on, because latents remain what they are.
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Generator, Iterable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
@@ -112,20 +113,20 @@ class TrainWorldConfig:
     device: str = "cpu"
     """Where networks learn and pictures are drawn: "cpu" or "cuda"."""
     gpus: tuple[int, ...] = ()
-    """Numbers of GPUs for stages that do not wait for each other; none trains one after another on the first."""
-    codec: Rated = field(default_factory=lambda: Rated(5.0, 100_000, 4, 1e-3))
+    """Numbers of GPUs for stages that do not wait for each other, with --device cuda; none trains them one after another."""
+    codec: Rated = field(default_factory=lambda: Rated(6.0, 100_000, 4, 6e-4))
     """How long and how fast the codec is trained."""
-    decoder: Rated = field(default_factory=lambda: Rated(4.0, 100_000, 4, 1e-3))
-    """The same of its decoder by itself."""
-    control: Rated = field(default_factory=lambda: Rated(7.0, 100_000, 32, 5e-4))
-    """Of the control teacher."""
-    visual: Rated = field(default_factory=lambda: Rated(5.0, 100_000, 32, 5e-4))
-    """Of the visual teacher."""
-    causal: Rated = field(default_factory=lambda: Rated(5.0, 100_000, 32, 2e-4))
+    control: Rated = field(default_factory=lambda: Rated(6.0, 100_000, 32, 5e-4))
+    """The same of the control teacher."""
+    causal: Rated = field(default_factory=lambda: Rated(6.0, 100_000, 32, 4e-4))
     """Of the student before distillation."""
-    v2v: Effort = field(default_factory=lambda: Effort(8.0, 100_000, 16))
+    visual: Rated = field(default_factory=lambda: Rated(3.5, 100_000, 32, 5e-4))
+    """Of the visual teacher."""
+    decoder: Rated = field(default_factory=lambda: Rated(2.5, 100_000, 4, 4e-4))
+    """Of the codec's decoder by itself."""
+    v2v: Effort = field(default_factory=lambda: Effort(2.5, 100_000, 16))
     """Of distillation from the control teacher alone."""
-    jdmd: Effort = field(default_factory=lambda: Effort(8.0, 100_000, 16))
+    jdmd: Effort = field(default_factory=lambda: Effort(5.0, 100_000, 16))
     """Of distillation from both teachers."""
     distillation: JdmdConfig = field(default_factory=JdmdConfig)
     """Numbers of both distillations."""
@@ -148,11 +149,17 @@ def train_world(config: TrainWorldConfig) -> None:
     """Train every stage that is asked for until its time or steps are spent; then put the model together.
 
     Raises FloatingPointError where a training diverges; ValueError for a folder that was begun with other sizes or
-    clips; FileNotFoundError where a stage needs what is not there; RuntimeError where one of several processes failed.
+    clips, and for --gpus without CUDA; FileNotFoundError where a stage needs what is not there; RuntimeError where one of
+    several processes failed.
     """
     if not config.gpus:
         _here(config, config.stages)
         return
+    if config.device != "cuda" or "WORLD_SIZE" in os.environ:
+        raise ValueError(
+            f"expected --device cuda beside --gpus, and no torchrun, got --device {config.device}"
+            f"{' under torchrun' if 'WORLD_SIZE' in os.environ else ''}: a stage takes a GPU, or a process a share of every stage"
+        )
     _claim(config)
     ordered = [name for name in NEEDS if name in config.stages]
     side_by_side(ordered, NEEDS, config.gpus, partial(_one_stage, config), partial(_make_clips, config), ("codec",))
