@@ -1,6 +1,6 @@
 """Is the tiny world worth its network? Warps, codec, teacher and students on held-out worlds, against true renders.
 
-    inspatio-gym train-world --run runs/tiny --device cuda --stages codec control visual causal v2v jdmd
+    inspatio-gym train-world --run runs/tiny --device cuda --stages codec control causal visual decoder v2v jdmd
     python -m benchmarks.tiny_world --run runs/tiny --device cuda
     python -m benchmarks.tiny_world --page docs/tiny.md --sheets docs/images       # from what was measured
 
