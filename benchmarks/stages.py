@@ -7,14 +7,14 @@
     TFLOP      of matrix products, convolutions and attention in a step, on average, forward and backward
     floor      steps/s at the rate of a matrix product of 8192 x 8192, in bfloat16 on a GPU
 
-A distillation updates its student in every fifth step, so steps are timed five at a time.
+A distillation updates its student in every fifth step, so steps are timed five at a time. Stages that `train-world` may compile
+are timed both ways on a GPU.
 """
 
 import sys
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,28 +27,38 @@ from inspatio_gym.doctor import machine
 from inspatio_gym.star.taehv import Taehv
 from inspatio_gym.star.tiny import new_codec
 from inspatio_gym.training.world.causal import CausalStage
+from inspatio_gym.training.world.clips import ClipPlan
 from inspatio_gym.training.world.codec import CodecStage
-from inspatio_gym.training.world.command import StageName, TrainWorldConfig, fuse
+from inspatio_gym.training.world.command import StageName, TrainWorldConfig, fuse, prepare_torch
 from inspatio_gym.training.world.distillation import DistillationStage
+from inspatio_gym.training.world.jdmd import JdmdConfig
 from inspatio_gym.training.world.latents import Coded, Footage, LatentPool
 from inspatio_gym.training.world.networks import Prompted
 from inspatio_gym.training.world.pool import Pool
 from inspatio_gym.training.world.stage import Stage
 from inspatio_gym.training.world.teachers import ControlStage, VisualStage
+from inspatio_gym.types import Size
 
 CLIPS = 32  # in the pool
-CYCLE = 5  # steps, of which a distillation updates its student once
+CYCLE = JdmdConfig().critic_updates  # steps, of which a distillation updates its student once
 WARM = 2 * CYCLE
+COMPILED = TrainWorldConfig().compile  # stages that may be
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
     """Time the stages of a training of a tiny world model."""
 
-    training: TrainWorldConfig
-    """Sizes, batches and clips."""
+    device: str = "cpu"
+    """"cpu" or "cuda"."""
     stages: tuple[StageName, ...] = ("codec", "decoder", "control", "causal", "visual", "v2v", "jdmd")
     """Which."""
+    batch: int | None = None
+    """Clips a step; those of each stage's own training if left out."""
+    frames: int = 33
+    """Of a clip: 9, and 12 for each further block."""
+    size: Size = (128, 224)
+    """Height and width, multiples of 16."""
     seconds: float = 5.0
     """To spend on each figure."""
 
@@ -144,25 +154,27 @@ def peak(device: str) -> float:
 
 def main(config: Config) -> None:
     """Print the table."""
-    training = config.training
-    torch.backends.cudnn.benchmark = True
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    gpu = torch.cuda.get_device_name() + "; " if training.device != "cpu" else ""
-    fastest = peak(training.device)
+    training = replace(TrainWorldConfig(), device=config.device, clips=ClipPlan(size=config.size, frames=config.frames))
+    if config.batch is not None:
+        efforts = {name: replace(getattr(training, name), batch=config.batch) for name in config.stages}
+        training = replace(training, **efforts)  # type: ignore[arg-type]
+    prepare_torch()
+    gpu = torch.cuda.get_device_name() + "; " if config.device != "cpu" else ""
+    fastest = peak(config.device)
     print(f"{gpu}{machine()}\nmatrix product: {fastest / 1e12:.2f} TFLOP/s\n")
     print("| stage | clips a step | compiled | first, s | steps/s | TFLOP | floor, steps/s |")
     print("|---|---|---|---|---|---|---|")
     for name in config.stages:
         cost = flops(make(name, training))
-        for compiled in (False, True) if training.device != "cpu" and name not in ("codec", "decoder") else (False,):
+        for compiled in (False, True) if config.device != "cpu" and name in COMPILED else (False,):
+            torch._dynamo.reset()
             stage = make(name, training)
             if compiled:
                 fuse(stage.networks.values())
-            first, found = rate(stage, training.device, config.seconds)
+            first, found = rate(stage, config.device, config.seconds)
             row = name, getattr(training, name).batch, "yes" if compiled else "no", f"{first:.1f}", f"{found:.2f}"
             print(f"| {' | '.join(map(str, row))} | {cost / 1e12:.2f} | {fastest / cost:.1f} |", flush=True)
 
 
 if __name__ == "__main__":
-    defaults = Config(replace(TrainWorldConfig(), run=Path("unused")))
-    sys.exit(main(tyro.cli(Config, prog="python -m benchmarks.stages", description=__doc__, default=defaults)))
+    sys.exit(main(tyro.cli(Config, prog="python -m benchmarks.stages", description=__doc__)))

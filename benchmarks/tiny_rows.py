@@ -5,7 +5,8 @@
     student    a block at a time, all blocks of a clip in one rollout, four steps; causal, v2v and jdmd
     visual     a clip out of nothing but the style "camera"
 
-A rollout codes and denoises in the timing of a session of `StarModel`, and all worlds are one batch.
+All rows are decoded by the decoder that learnt longest. A rollout codes and denoises in the timing of a session of
+`StarModel`, and all worlds are one batch.
 """
 
 from functools import cache

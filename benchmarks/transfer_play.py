@@ -135,7 +135,9 @@ class Bench:
         config, file = self.config, self.config.out / "learned" / POLICY_FILE
         world = self.world(config.models[1])
         asked = {"world": world, "steps": config.steps, "num_envs": config.num_envs, "seed": config.seed}
-        asked["digest"] = self.digests[config.models[1]]
+        asked |= {"digest": self.digests[config.models[1]], "device": config.device}
+        if not file.is_file():
+            (config.out / "learned.json").unlink(missing_ok=True)
         return file, self.measured("learned", asked, lambda: learn(world, config, file))
 
     def played(self, who: Who, model: str) -> Record:
@@ -147,7 +149,7 @@ class Bench:
         elif who == "learned":
             file = self.learned[0]
         asked = {"world": world, "episodes": config.episodes, "seed": config.seed, "digest": self.digests[model]}
-        asked["policy"] = file and hashlib.sha256(file.read_bytes()).hexdigest()
+        asked |= {"policy": file and hashlib.sha256(file.read_bytes()).hexdigest(), "device": config.device}
 
         def episodes() -> dict[str, list[float]]:
             with closing(make_worlds(world | {"device": config.device}, config.episodes)) as envs:

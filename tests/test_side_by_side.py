@@ -1,11 +1,11 @@
 """Stages of a training in processes of their own: their order, their GPUs, their failures, their end."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from functools import partial
-from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
@@ -37,22 +37,38 @@ def work(folder: Path, broken: str, name: str) -> None:
     note(folder, f"ends {name}")
 
 
-def spare(folder: Path, enough: Event) -> None:
-    note(folder, "begins spare")
-    enough.wait()
-    note(folder, "ends spare")
+def spare(folder: Path) -> None:
+    for_ever(folder, "spare")
+
+
+def for_ever(folder: Path, name: str) -> None:
+    note(folder, f"begins {name}")
+    try:
+        time.sleep(600)
+    finally:
+        note(folder, f"ends {name}")
 
 
 @pytest.mark.slow
-def test_a_stage_begins_once_those_it_needs_have_ended_and_each_has_a_gpu_to_itself(tmp_path: Path):
-    side_by_side(list(NEEDS), NEEDS, (0, 3), partial(work, tmp_path, ""), partial(spare, tmp_path), ("left", "right"))
+def test_a_stage_begins_once_those_it_needs_have_ended_and_each_has_a_gpu_to_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-a,7")
+    needs, waiting = {**NEEDS, "very last": ("last",)}, ("left", "right")
+    side_by_side(list(needs), needs, (0, 1), partial(work, tmp_path, ""), partial(spare, tmp_path), waiting)
     words = noted(tmp_path)
-    where = {(what, name): place for place, (what, name, _) in enumerate(words)}
-    gpu = {name: number for _, name, number in words}
-    for name, needed in NEEDS.items():
+    where = {(what, " ".join(name)): place for place, (what, *name, _) in enumerate(words)}
+    gpu = {name: number for _, *name, number in words for name in [" ".join(name)]}
+    for name, needed in needs.items():
         assert all(where["ends", other] < where["begins", name] for other in needed)
-    assert {gpu["left"], gpu["right"]} == {gpu["last"], gpu["spare"]} == {"0", "3"}
+    assert {gpu["left"], gpu["right"]} == {gpu["last"], gpu["spare"]} == {"5", "GPU-a"}
     assert where["ends", "right"] < where["begins", "spare"] < where["ends", "spare"]
+
+
+def test_a_gpu_that_is_not_to_be_seen_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
+    with pytest.raises(ValueError, match="expected GPUs among the 1 of CUDA_VISIBLE_DEVICES=5, numbered from 0, got 1"):
+        side_by_side(list(NEEDS), NEEDS, (0, 1), partial(work, tmp_path, ""), partial(spare, tmp_path), ())
 
 
 @pytest.mark.slow
@@ -71,20 +87,14 @@ from tests.test_side_by_side import for_ever, spare
 from inspatio_gym.training.world.side_by_side import side_by_side
 
 if __name__ == "__main__":
-    side_by_side(["one"], {"one": ()}, (0, 1), partial(for_ever, Path(sys.argv[1])), partial(spare, Path(sys.argv[1])), ())
+    needs, folder = {"one": (), "two": ("one",)}, Path(sys.argv[1])
+    side_by_side(list(needs), needs, (0, 1), partial(for_ever, folder), partial(spare, folder), ())
 """
 
 
-def for_ever(folder: Path, name: str) -> None:
-    note(folder, f"begins {name}")
-    try:
-        time.sleep(600)
-    finally:
-        note(folder, f"ends {name}")
-
-
 @pytest.mark.slow
-def test_processes_end_with_the_one_that_began_them(tmp_path: Path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_processes_end_with_the_one_that_began_them(number: int, tmp_path: Path):
     file, notes = tmp_path / "program.py", tmp_path / "notes"
     file.write_text(PROGRAM)
     notes.mkdir()
@@ -93,7 +103,7 @@ def test_processes_end_with_the_one_that_began_them(tmp_path: Path):
     deadline = time.monotonic() + 60
     while len(noted(notes)) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(2)
+    process.send_signal(number)
     process.wait(60)
     assert sorted(words[:2] for words in noted(notes)) == [
         ["begins", "one"],

@@ -1,6 +1,7 @@
 """Training a tiny STAR model from nothing: its stages, how they are resumed, what comes out."""
 
 import itertools
+import pickle
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
@@ -80,7 +81,7 @@ def without_worlds(monkeypatch: pytest.MonkeyPatch):
     """Spare the rendering."""
     monkeypatch.setattr("inspatio_gym.training.world.command.footage", noise)
     shown = Pairs(*next(noise(PLAN, 1, "cpu", 0, 99))[:5])
-    monkeypatch.setattr("inspatio_gym.training.world.command.held_out", lambda *_: shown)
+    monkeypatch.setattr("inspatio_gym.training.world.looks.held_out", lambda *_: shown)
 
 
 @pytest.mark.slow
@@ -97,6 +98,9 @@ def test_every_stage_trains_from_nothing_to_a_model_that_can_be_stepped(tiny: Tr
     assert sum(file.stat().st_size for file in folder.iterdir()) < 1e6
     assert "| jdmd | 2 |" in (folder / "README.md").read_text()
     assert {path.name for path in (tiny.run / "tensorboard").iterdir()} == set(tiny.stages)
+    shipped = load_file(folder / "codec.safetensors")
+    assert all(torch.equal(shipped[key], value) for key, value in left["decoder"].items())
+    assert any(not torch.equal(shipped[key], value) for key, value in left["codec"].items())
     model = load_tiny(PLAN.size, path=folder)
     request = BlockRequest(np.arange(9), room_scene.c2w[:9], np.arange(9))
     (session,), (block,) = model.start([room_scene], [0], [request])
@@ -177,13 +181,13 @@ def test_clips_that_were_made_are_not_made_again_whoever_made_them(tmp_path: Pat
 
     assert numbers(0, 3) == numbers(0, 3) == [0, 1, 2]
     assert made == [0, 1, 2]
-    kept.make_ahead(tmp_path, make, 2, "cpu", lambda: False)
+    kept.make_ahead(tmp_path, make, 5, "cpu")
     assert kept.held(tmp_path) == 5
     (tmp_path / "000003.safetensors").unlink()
-    assert kept.held(tmp_path) == 3
+    assert kept.held(tmp_path) == 5
     assert numbers(1, 5) == [1, 2, 3, 4, 5]
     assert made == [0, 1, 2, 3, 4, 3, 5]  # what is missing, and that alone
-    kept.make_ahead(tmp_path, make, 99, "cpu", lambda: True)
+    kept.make_ahead(tmp_path, make, 4, "cpu")
     assert kept.held(tmp_path) == 6
 
 
@@ -198,6 +202,28 @@ def test_a_decoder_that_learns_on_leaves_the_latents_as_they_are(tiny: TrainWorl
         assert all(torch.equal(value, after[key]) for key, value in before.items() if key.startswith(side)) is same
     train_world(replace(tiny, stages=("codec",), codec=Rated(99.0, 4, 2, 1e-3)))
     assert (tiny.run / "codec.safetensors").stat().st_mtime < (tiny.run / "decoder.safetensors").stat().st_mtime
+
+
+@pytest.mark.usefixtures("without_worlds")
+def test_what_processes_on_several_gpus_do_is_what_one_does(tiny: TrainWorldConfig, monkeypatch: pytest.MonkeyPatch):
+    """But for the GPUs: stage after stage, each as if in a process of its own, clips made ahead wherever that may be."""
+
+    def in_turn(stages: Any, needs: Any, gpus: Any, *others: Any) -> None:
+        work, spare, spare_needs = pickle.loads(pickle.dumps(others))
+        assert gpus == (0, 1)
+        for k, name in enumerate(stages):
+            assert set(needs[name]) <= set(stages[:k])
+            work(name)
+            if set(spare_needs) <= set(stages[: k + 1]):
+                spare()
+
+    monkeypatch.setattr("inspatio_gym.training.world.command.side_by_side", in_turn)
+    monkeypatch.setattr("inspatio_gym.training.world.command.begin", lambda _: "cpu")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU that is not there")
+    train_world(replace(tiny, gpus=(0, 1), device="cuda"))
+    (clips,) = tiny.run.glob("clips-*/0")
+    assert kept.held(clips) >= tiny.supply.keep // tiny.supply.batch
+    assert (tiny.run / "inspatio-tiny" / "README.md").is_file()
 
 
 def test_gpus_are_for_cuda_and_not_for_torchrun(tiny: TrainWorldConfig, monkeypatch: pytest.MonkeyPatch):

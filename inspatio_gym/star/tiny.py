@@ -125,14 +125,12 @@ def new_codec(config: TaehvConfig = TINY_CODEC) -> Taehv:
         elif isinstance(layer, nn.Conv2d):
             _carry_colours(layer)
     mean, deviation = USUAL_LIGHT
-    into, out_of, last = codec.encoder[-1], codec.decoder[1], codec.decoder[-1]
+    into, out_of = codec.encoder[-1], codec.decoder[1]
     for conv, factor, shift in ((into, 1 / deviation, -mean / deviation), (out_of, deviation, mean)):
         assert isinstance(conv, nn.Conv2d)
         assert conv.bias is not None
         conv.weight.data[:COLOURS] *= factor
         conv.bias.data[:COLOURS] = shift
-    assert isinstance(last, nn.Conv2d)
-    last.weight.data[:, COLOURS:] = 0
     return codec
 
 

@@ -25,7 +25,6 @@ from collections.abc import Generator, Iterable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
-from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Literal
 
@@ -40,6 +39,7 @@ with extra("agents"):
 from inspatio_gym.star.dit import Dit, DitConfig
 from inspatio_gym.star.taehv import Taehv, TaehvCodec, TaehvConfig
 from inspatio_gym.star.tiny import TINY, TINY_CODEC, new_codec
+from inspatio_gym.training.world import looks
 from inspatio_gym.training.world.card import export
 from inspatio_gym.training.world.causal import CausalStage
 from inspatio_gym.training.world.clips import ClipPlan, Pairs
@@ -48,7 +48,7 @@ from inspatio_gym.training.world.distillation import DistillationStage
 from inspatio_gym.training.world.jdmd import JdmdConfig
 from inspatio_gym.training.world.kept import held, kept, leave, make_ahead
 from inspatio_gym.training.world.latents import Coded, Footage, LatentPool, coded, footage
-from inspatio_gym.training.world.looks import HeldOut, held_out
+from inspatio_gym.training.world.looks import HeldOut
 from inspatio_gym.training.world.networks import Prompted
 from inspatio_gym.training.world.pool import Pool
 from inspatio_gym.training.world.ranks import begin, end, rank
@@ -69,7 +69,7 @@ NEEDS: dict[StageName, tuple[StageName, ...]] = {
     "jdmd": ("codec", "control", "decoder", "visual", "causal"),
 }
 STUDENTS = ("causal", "v2v", "jdmd")
-GRAPHS = 32  # of a compiled layer, at most: with and without gradient, past, autocast's cache; jdmd has 13
+GRAPHS = 32  # of a compiled layer, at most: with and without gradient and past; torch gives up after 8
 HELD = ("transformer", "autoencoder", "clips")  # what a folder is held to
 
 
@@ -138,9 +138,9 @@ class TrainWorldConfig:
     """What is shown."""
     supply: Supply = field(default_factory=Supply)
     """How it comes."""
-    compile: tuple[StageName, ...] = ("control", "causal", "visual")
+    compile: tuple[Literal["control", "causal", "visual"], ...] = ("control", "causal", "visual")
     """Stages in which torch.compile fuses the layers of transformers on a GPU. It takes 20 s or so for every kind of call: a
-    teacher has one, the student before distillation four, distillation thirteen."""
+    teacher has one, the student before distillation four; distillation would have thirteen."""
     save_seconds: float = 60.0
     """Between checkpoints, each with figures on held-out worlds."""
 
@@ -170,19 +170,16 @@ def _one_stage(config: TrainWorldConfig, name: StageName) -> None:
     _here(config, (name,))
 
 
-def _make_clips(config: TrainWorldConfig, enough: Event) -> None:
-    """In a process of its own: make clips for the stages that learn in others."""
-    training = _Training(config, config.device)
-    batches = config.supply.keep // config.supply.batch
-    make_ahead(training.clips, training.coded, batches, config.device, enough.is_set)
+def _make_clips(config: TrainWorldConfig) -> None:
+    """In a process of its own: make clips for the stages that learn in others, as many as a pool keeps."""
+    training = _Training(config, begin(config.device))
+    make_ahead(training.clips, training.coded, config.supply.keep // config.supply.batch, config.device)
 
 
 def _here(config: TrainWorldConfig, stages: tuple[StageName, ...]) -> None:
     device = begin(config.device)
     try:
-        torch.backends.cudnn.benchmark = True
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-        torch._dynamo.config.recompile_limit = GRAPHS
+        prepare_torch()
         if rank() == 0:
             _claim(config)
         _Training(config, device).all(stages)
@@ -208,7 +205,7 @@ class _Training:
                         self._train(self._latent_stage(name), self.config.supply.fresh)
                     if name in STUDENTS and rank() == 0:
                         network = Prompted.load(self._file(name), self.config.transformer)
-                        codec = Taehv.load(self._codec)
+                        codec = Taehv.load(self._codec(name))
                         export(self.config.run, name, NEEDS[name], network, codec, asdict(self.config))
         finally:
             if "pool" in vars(self):
@@ -235,7 +232,9 @@ class _Training:
                 logger.info("the codec stays as it is: %s was trained on its latents", self._file(other))
                 return
         torch.manual_seed(config.clips.seed)
-        left = self._codec
+        left = self._file("decoder")
+        if name == "codec" or not left.is_file():
+            left = self._file("codec")
         network = Taehv.load(left).requires_grad_(True) if left.is_file() else new_codec(config.autoencoder)
         network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         pool = Pool(self._footage, *self._batches(config.supply.codec_keep))
@@ -243,25 +242,27 @@ class _Training:
             stage = CodecStage(name, network, pool, self.shown, getattr(config, name), config.clips.seed)
             self._train(stage, config.supply.codec_fresh)
             if name == "codec":
+                coder = self.coder(self._file("codec"))
                 for number, clips in pool.batches():
-                    leave(self.clips, number, coded(clips, self.coder))
+                    leave(self.clips, number, coded(clips, coder))
 
     def _latent_stage(self, name: StageName) -> Stage:
         config = self.config
         effort, seed = getattr(config, name), config.clips.seed
+        held_out = HeldOut(self.shown, self.coder(self._codec(name)))
         if name == "control":
-            return ControlStage(self._prompted(name), self.pool, self.held_out, effort, seed)
+            return ControlStage(self._prompted(name), self.pool, held_out, effort, seed)
         network = self._prompted(name, "causal" if name in ("v2v", "jdmd") else "control")
         network.table.requires_grad_(False)
         if name == "visual":
             if not self._file(name).is_file():
                 network = Prompted(self._prompted().dit, network.table)
-            return VisualStage(network, self.pool, self.held_out, effort, seed)
+            return VisualStage(network, self.pool, held_out, effort, seed)
         if name == "causal":
-            return CausalStage(network, self.pool, self.held_out, effort, seed)
+            return CausalStage(network, self.pool, held_out, effort, seed)
         tasks = ("control",) if name == "v2v" else ("control", "visual")
         teachers = {task: self._prompted(task) for task in tasks}
-        return DistillationStage(name, network, teachers, self.pool, self.held_out, effort, config.distillation)
+        return DistillationStage(name, network, teachers, self.pool, held_out, effort, config.distillation)
 
     def _prompted(self, *names: str) -> Prompted:
         """What the first of these stages left that is there; else random weights."""
@@ -273,23 +274,18 @@ class _Training:
 
     @cached_property
     def shown(self) -> Pairs:
-        """Held-out clips, which are rendered once for all stages and processes."""
+        """Those held out, which are rendered once for all stages and processes."""
         file = self.config.run / "held_out.safetensors"
         if not file.is_file():
-            clips = held_out(self.config.clips, self.device)
+            clips = looks.held_out(self.config.clips, self.device)
             with written_whole(file) as partial:
                 save_file(clips._asdict(), partial)
         return Pairs(**load_file(file, self.device))
 
-    @cached_property
-    def coder(self) -> TaehvCodec:
-        """The codec that was trained, as worlds use it on this device."""
+    def coder(self, file: Path) -> TaehvCodec:
+        """A codec that was trained, as worlds use it on this device."""
         kind = torch.bfloat16 if self.device.startswith("cuda") else torch.float32
-        return TaehvCodec(Taehv.load(self._codec, self.device, kind))
-
-    @cached_property
-    def held_out(self) -> HeldOut:
-        return HeldOut(self.shown, self.coder)
+        return TaehvCodec(Taehv.load(file, self.device, kind))
 
     @cached_property
     def clips(self) -> Path:
@@ -306,9 +302,10 @@ class _Training:
         return LatentPool(lambda number: kept(self.clips, self.coded, number, self.device), first, keep)
 
     def coded(self, batch: int) -> Generator[Coded, None, None]:
+        coder = self.coder(self._file("codec"))
         with closing(self._footage(batch)) as clips:
             for one in clips:
-                yield coded(one, self.coder)
+                yield coded(one, coder)
 
     def _footage(self, batch: int) -> Generator[Footage, None, None]:
         supply = self.config.supply
@@ -320,13 +317,19 @@ class _Training:
         first = max(1, min(supply.first, keep) // supply.batch)
         return first, max(first, keep // supply.batch)
 
-    @property
-    def _codec(self) -> Path:
-        """Of the codec, with the decoder that learnt longest; the encoder is the same."""
-        return self._file("decoder" if self._file("decoder").is_file() else "codec")
+    def _codec(self, name: StageName) -> Path:
+        """Of the codec that a stage's frames are decoded by. Its encoder is always the same."""
+        return self._file("decoder" if "decoder" in NEEDS[name] else "codec")
 
     def _file(self, name: str) -> Path:
         return self.config.run / f"{name}.safetensors"
+
+
+def prepare_torch() -> None:
+    """Let torch choose its fastest kernels."""
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    torch._dynamo.config.recompile_limit = GRAPHS
 
 
 def fuse(networks: Iterable[nn.Module]) -> None:

@@ -7,7 +7,8 @@ A process that has nothing better to do makes what others will want (`make_ahead
 """
 
 from collections.abc import Callable, Generator
-from itertools import count
+from contextlib import closing
+from itertools import count, islice
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
@@ -48,19 +49,16 @@ def leave(folder: Path, number: int, batch: Coded) -> None:
 
 
 def held(folder: Path) -> int:
-    """How many batches are there, from the first on without a gap."""
-    return next(number for number in count() if not _file(folder, number).is_file())
+    """The number behind the last batch that is there; of those before it a few may be missing."""
+    return max((int(file.stem) for file in folder.glob("[0-9]*.safetensors")), default=-1) + 1
 
 
-def make_ahead(folder: Path, make: Make, most: int, device: str, enough: Callable[[], bool]) -> None:
-    """Put up to `most` batches more into the folder, until it is enough."""
-    batches = kept(folder, make, held(folder), device)
-    try:
-        while not enough() and most > 0:
-            next(batches)
-            most -= 1
-    finally:
-        batches.close()
+def make_ahead(folder: Path, make: Make, end: int, device: str) -> None:
+    """Put all batches into the folder from the one behind the last to the one before `end`."""
+    first = held(folder)
+    with closing(kept(folder, make, first, device)) as batches:
+        for _ in islice(batches, max(0, end - first)):
+            pass
 
 
 def _file(folder: Path, number: int) -> Path:

@@ -1,9 +1,10 @@
 """Stages that do not wait for each other, side by side: a process for each, on a GPU of its own.
 
-    codec  ->  control  ->  causal  ->  jdmd          one GPU
-               decoder      visual      v2v           another one
+    codec      control      causal      jdmd          one GPU
+               (clips)      visual      v2v           another one
+                            decoder
 
-A GPU that is free takes the first stage whose needs are met, and until there is one it makes itself useful (`spare`).
+A GPU that is free takes the first stage whose needs are met. Until there is one, one such GPU makes itself useful (`spare`).
 """
 
 import os
@@ -13,10 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
-from multiprocessing.synchronize import Event
 from typing import Any, TypeVar
 
 Name = TypeVar("Name", bound=str)
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def side_by_side(
@@ -24,22 +25,25 @@ def side_by_side(
     needs: Mapping[Name, Sequence[Name]],
     gpus: Sequence[int],
     work: Callable[[Name], None],
-    spare: Callable[[Event], None],
+    spare: Callable[[], None],
     spare_needs: Sequence[Name],
 ) -> None:
     """Do `work` for all stages, each in a new process that sees one of the GPUs alone, after those of `stages` that it needs.
 
-    spare: done, after the stages that it needs, by GPUs that have to wait; it returns soon after its event is set. Both can
-    be pickled. Raises RuntimeError naming the stages whose
-    processes failed, once all that do not need those are done.
+    gpus: numbers among those that this process may see. spare: done by a GPU that has to wait, after the stages that it
+    needs, and ended by SystemExit. Both can be pickled. Call it from the main thread: SIGTERM ends it, too, while it runs.
+
+    Raises ValueError for a GPU that is not to be seen; RuntimeError naming the stages whose processes failed, once all that
+    do not need those are done.
     """
     context = get_context("spawn")
     todo, done, failed = list(stages), set[Name](), list[Name]()
     running: dict[int, tuple[Name, BaseProcess]] = {}
-    idle: dict[int, tuple[Event, BaseProcess]] = {}
+    idle: dict[int, BaseProcess] = {}
+    masks = {gpu: _mask(gpu) for gpu in gpus}
 
     def started(gpu: int, target: Callable[..., None], *arguments: Any) -> BaseProcess:
-        process = context.Process(target=_on, args=(gpu, target, *arguments))
+        process = context.Process(target=_on, args=(masks[gpu], target, *arguments))
         process.start()
         return process
 
@@ -49,20 +53,20 @@ def side_by_side(
     def ready() -> Name | None:
         return next((name for name in todo if met(needs[name])), None)
 
+    before = signal.signal(signal.SIGTERM, _exit)
     try:
         while True:
             for gpu in gpus:
                 if gpu not in running and (name := ready()):
                     if gpu in idle:
-                        _stop(*idle.pop(gpu))
+                        _end([idle.pop(gpu)])
                     todo.remove(name)
                     running[gpu] = name, started(gpu, work, name)
             if not running:
                 break
-            for gpu in gpus if met(spare_needs) else ():
-                if gpu not in running and gpu not in idle:
-                    event = context.Event()
-                    idle[gpu] = event, started(gpu, spare, event)
+            free = next((gpu for gpu in gpus if gpu not in running), None)
+            if free is not None and todo and not idle and met(spare_needs):
+                idle[free] = started(free, spare)
             wait([process.sentinel for _, process in running.values()])
             for gpu, (name, process) in list(running.items()):
                 if process.exitcode is not None:
@@ -72,12 +76,8 @@ def side_by_side(
                     else:
                         failed.append(name)
     finally:
-        for gpu in list(idle):
-            _stop(*idle.pop(gpu))
-        for _, process in running.values():
-            process.terminate()
-        for _, process in running.values():
-            process.join()
+        signal.signal(signal.SIGTERM, before)
+        _end([*(process for _, process in running.values()), *idle.values()])
     if failed:
         raise RuntimeError(
             f"expected all stages to end well, got failures of {failed}, whose errors are above; not begun: {todo}. The same "
@@ -85,13 +85,30 @@ def side_by_side(
         )
 
 
-def _stop(event: Event, process: BaseProcess) -> None:
-    event.set()
-    process.join()
+def _mask(gpu: int) -> str:
+    """What a process that is to see this one alone is told."""
+    visible = os.environ.get(VISIBLE)
+    if visible is None:
+        return str(gpu)
+    names = visible.split(",")
+    if gpu >= len(names):
+        raise ValueError(f"expected GPUs among the {len(names)} of {VISIBLE}={visible}, numbered from 0, got {gpu}")
+    return names[gpu]
 
 
-def _on(gpu: int, target: Callable[..., None], *arguments: Any) -> None:
+def _end(processes: Sequence[BaseProcess]) -> None:
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join()
+
+
+def _exit(*_: Any) -> None:
+    sys.exit("stopped")
+
+
+def _on(mask: str, target: Callable[..., None], *arguments: Any) -> None:
     """What a process does: see one GPU, and end its own processes when it is asked to end."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
+    os.environ[VISIBLE] = mask
+    signal.signal(signal.SIGTERM, _exit)
     target(*arguments)
