@@ -45,7 +45,7 @@ class EvaluateWorldConfig:
     video: tuple[Path, ...] = ()
     """Video files."""
     model: str = "warp"
-    """warp (no weights, CPU), inspatio-1.3b, inspatio-1.5-1.3b; "auto" is the best that can run here."""
+    """warp (no weights, CPU), tiny, inspatio-1.3b, inspatio-1.5-1.3b; "auto" is the best that can run here, but never tiny."""
     device: str = "auto"
     """Where the model runs: cpu, cuda, cuda:1; "auto" is a GPU if there is one that the model can use."""
     size: tuple[int, int] | None = None

@@ -63,7 +63,7 @@ class RenderConfig:
     """For how many frames; None takes as many as suit the path."""
 
     model: str = "auto"
-    """warp (no weights, CPU), inspatio-1.3b, inspatio-1.5-1.3b; "auto" is the best that can run here."""
+    """warp (no weights, CPU), tiny, inspatio-1.3b, inspatio-1.5-1.3b; "auto" is the best that can run here, but never tiny."""
     size: tuple[int, int] | None = None
     """Height and width of the films; None is what the model was made for: 480 832."""
     device: str = "auto"

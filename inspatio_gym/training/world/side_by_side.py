@@ -104,7 +104,7 @@ def _end(processes: Sequence[BaseProcess]) -> None:
 
 
 def _exit(*_: Any) -> None:
-    sys.exit("stopped")
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _on(mask: str, target: Callable[..., None], *arguments: Any) -> None:
