@@ -139,8 +139,8 @@ class TrainWorldConfig:
     supply: Supply = field(default_factory=Supply)
     """How it comes."""
     compile: tuple[Literal["control", "causal", "visual"], ...] = ("control", "causal", "visual")
-    """Stages in which torch.compile fuses the layers of transformers on a GPU. It takes 20 s or so for every kind of call: a
-    teacher has one, the student before distillation four; distillation would have thirteen."""
+    """Stages in which torch.compile fuses the layers of transformers on a GPU. Every kind of call is compiled by itself: a
+    teacher has one, the student before distillation four; distillation, which may not be compiled, would have thirteen."""
     save_seconds: float = 60.0
     """Between checkpoints, each with figures on held-out worlds."""
 
@@ -173,7 +173,7 @@ def _one_stage(config: TrainWorldConfig, name: StageName) -> None:
 def _make_clips(config: TrainWorldConfig) -> None:
     """In a process of its own: make clips for the stages that learn in others, as many as a pool keeps."""
     training = _Training(config, begin(config.device))
-    make_ahead(training.clips, training.coded, config.supply.keep // config.supply.batch, config.device)
+    make_ahead(training.clips, training.coded, config.supply.keep // config.supply.batch, training.device)
 
 
 def _here(config: TrainWorldConfig, stages: tuple[StageName, ...]) -> None:
