@@ -205,6 +205,19 @@ def test_a_decoder_that_learns_on_leaves_the_latents_as_they_are(tiny: TrainWorl
 
 
 @pytest.mark.usefixtures("without_worlds")
+def test_a_control_teacher_that_learns_on_leaves_the_table_that_others_stand_on(tiny: TrainWorldConfig):
+    def trained(steps: int, *stages: Any) -> dict[str, torch.Tensor]:
+        train_world(replace(tiny, stages=stages, control=Rated(99.0, steps, 2, 1e-3)))
+        return load_file(tiny.run / "state" / "control.safetensors")
+
+    first, alone, beside = trained(2, "codec", "control"), trained(3, "control", "causal"), trained(4, "control")
+    table = "network.network.table.rows"
+    assert not torch.equal(first[table], alone[table])
+    learning = [key for key in alone if key.startswith("network.network.")]
+    assert [key for key in learning if torch.equal(alone[key], beside[key])] == [table]
+
+
+@pytest.mark.usefixtures("without_worlds")
 def test_what_processes_on_several_gpus_do_is_what_one_does(tiny: TrainWorldConfig, monkeypatch: pytest.MonkeyPatch):
     """But for the GPUs: stage after stage, each as if in a process of its own, clips made ahead wherever that may be."""
 

@@ -251,7 +251,10 @@ class _Training:
         effort, seed = getattr(config, name), config.clips.seed
         held_out = HeldOut(self.shown, self.coder(self._codec(name)))
         if name == "control":
-            return ControlStage(self._prompted(name), self.pool, held_out, effort, seed)
+            network = self._prompted(name)
+            # Whoever was trained on the table stands on it as it is.
+            network.table.requires_grad_(not any(self._file(other).is_file() for other in ("causal", "visual")))
+            return ControlStage(network, self.pool, held_out, effort, seed)
         network = self._prompted(name, "causal" if name in ("v2v", "jdmd") else "control")
         network.table.requires_grad_(False)
         if name == "visual":

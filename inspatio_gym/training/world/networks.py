@@ -62,8 +62,9 @@ class PromptedStage:
     def __init__(self, network: Prompted, pool: LatentPool, held_out: HeldOut, effort: Rated, seed: int):
         self.network, self.averaged = network, deepcopy(network).requires_grad_(False)
         self.networks = {"network": self.network, "averaged": self.averaged}
-        learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        self.optimizers = {"adam": torch.optim.AdamW(learning, effort.learning_rate, weight_decay=WEIGHT_DECAY)}
+        # Of all parameters, so that a state fits whichever of them learn: those without a gradient stay as they are.
+        parameters = network.parameters()
+        self.optimizers = {"adam": torch.optim.AdamW(parameters, effort.learning_rate, weight_decay=WEIGHT_DECAY)}
         self.pool, self.held_out, self.batch, self.seed = pool, held_out, effort.batch, seed
 
     def draw(self, number: int) -> torch.Generator:
