@@ -189,22 +189,7 @@ _ALL = [
         needs=("config.json", "dit.safetensors", "text.safetensors", "codec.safetensors"),
         fetch=("*.json", "*.safetensors"),
         bundled=True,
-        source="train it with `inspatio-gym train-world`",
-    ),
-    Checkpoint(
-        name="inspatio-tiny-codec",
-        purpose="the codec of that model, for trainings to begin with",
-        licence="Apache-2.0",
-        repository=None,
-        gigabytes=0.004,
-        file=("inspatio-tiny-codec.safetensors",),
-        bundled=True,
-        source="it comes with the package: install that again",
-        known={
-            "inspatio-tiny-codec.safetensors": Known(
-                3_955_030, "817b1a50161fb5e92db936c68e45544cb11b2aa79c487e17eb556388fc004279"
-            )
-        },
+        source="it comes with the package: install that again, or train one with `inspatio-gym train-world`",
     ),
 ]
 

@@ -267,7 +267,7 @@ def test_verify_finds_nothing_wrong_with_what_is_whole(weights: Path, capsys: py
         "ok  inspatio-1.3b",
         "ok  wan2.1-diffusers",
         "ok  depth-small",
-        "ok  inspatio-tiny-codec",
+        "ok  inspatio-tiny",
     ]
 
 

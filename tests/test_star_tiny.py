@@ -14,6 +14,7 @@ from inspatio_gym.checkpoints import WeightsNotFound, locate
 from inspatio_gym.checkpoints.locate import places
 from inspatio_gym.checkpoints.registry import checkpoint_named
 from inspatio_gym.checkpoints.weights import WeightsError
+from inspatio_gym.evaluation.images import psnr
 from inspatio_gym.star.dit import Dit, DitConfig
 from inspatio_gym.star.schedule import Schedule, sample_block
 from inspatio_gym.star.taehv import Taehv, TaehvConfig
@@ -30,7 +31,7 @@ from inspatio_gym.star.tiny import (
     new_dit,
     save_tiny,
 )
-from inspatio_gym.world import MODELS, best_model, load_model
+from inspatio_gym.world import MODELS, BlockRequest, best_model, load_model
 from tests.star_worlds import SIZE, tiny_dit
 
 OBSERVED = {"scene": "room", "size": (32, 48), "render_size": SIZE}
@@ -199,6 +200,12 @@ class TestWorld:
             assert (first != later).any()
         np.testing.assert_array_equal(seen[0], seen[1])
         assert (seen[0] != seen[2]).any()  # another prompt
+
+    def test_what_comes_along_shows_a_room_as_it_was_filmed(self, room_scene):
+        request = BlockRequest(np.arange(9), room_scene.c2w[:9], np.arange(9))
+        models = load_model("tiny"), load_model("warp", render_size=MODELS["tiny"].render_size)
+        made, filmed = (model.start([room_scene], [0], [request])[1][0].rgb for model in models)
+        assert psnr(made, filmed) > 20
 
     def test_without_weights_the_error_names_the_command(self, tmp_path, monkeypatch):
         monkeypatch.setenv("INSPATIO_GYM_CHECKPOINTS", str(tmp_path))
