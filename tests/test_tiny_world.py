@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import save_file  # noqa: E402
 
+from benchmarks.codec_ceiling import pieces  # noqa: E402
 from benchmarks.frechet import DIMENSIONS, Normal, distance, features  # noqa: E402
 from benchmarks.tiny_films import filmed, shown, truth, wander  # noqa: E402
 from benchmarks.tiny_judges import sums  # noqa: E402
@@ -54,6 +55,13 @@ def test_features_tell_grain_from_smoothness_and_not_which_picture_it_is():
     )
     assert some.shape == (128, 1, DIMENSIONS)
     assert distance(Normal.of(some), Normal.of(noisy)) > 1.5 * distance(Normal.of(some), Normal.of(other))
+
+
+def test_a_piece_is_8_by_8_pixels_of_4_frames():
+    clips = torch.randint(256, (2, 9, 3, 16, 24), dtype=torch.uint8)
+    rows = pieces(clips).mul(255).round().byte().unflatten(0, (2, 2, 2, 3))  # clip, latent, row, column
+    assert torch.equal(rows[1, 1, 1, 2], clips[1, 5:9, :, 8:, 16:].flatten())
+    assert rows.shape[-1] == 768
 
 
 def test_a_camera_rests_goes_out_and_comes_back(subject: Subject):
