@@ -189,6 +189,7 @@ _ALL = [
         needs=("config.json", "dit.safetensors", "text.safetensors", "codec.safetensors"),
         fetch=("*.json", "*.safetensors"),
         bundled=True,
+        # Nothing is known of its files: a model of one's own takes the same name.
         source="it comes with the package: install that again, or train one with `inspatio-gym train-world`",
     ),
 ]

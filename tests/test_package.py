@@ -132,6 +132,11 @@ def test_a_wheel_holds_the_whole_house_and_nothing_called_envs(tmp_path: Path):
     subprocess.run([sys.executable, "-m", "zipfile", "-e", str(wheel), str(site)], check=True)
     assert {path.name for path in site.iterdir() if path.suffix != ".dist-info"} == {"inspatio_gym"}
     assert (site / "inspatio_gym" / "py.typed").is_file()
+    assert {file.suffix for file in (site / "inspatio_gym/checkpoints/inspatio-tiny").iterdir()} == {
+        ".json",
+        ".md",
+        ".safetensors",
+    }
     code = (
         "import sys\n"
         "sys.meta_path = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]\n"

@@ -15,6 +15,7 @@ from inspatio_gym.checkpoints.locate import places
 from inspatio_gym.checkpoints.registry import checkpoint_named
 from inspatio_gym.checkpoints.weights import WeightsError
 from inspatio_gym.evaluation.images import psnr
+from inspatio_gym.geometry.poses import compose, rotation_ypr
 from inspatio_gym.star.dit import Dit, DitConfig
 from inspatio_gym.star.schedule import Schedule, sample_block
 from inspatio_gym.star.taehv import Taehv, TaehvConfig
@@ -179,9 +180,10 @@ class TestFolder:
         ):
             load_tiny(SIZE, path=tmp_path)
 
-    def test_it_may_come_with_the_package(self, saved, monkeypatch):
+    def test_it_comes_with_the_package_and_one_of_ones_own_goes_before(self, saved, monkeypatch):
         package = Path(places.__code__.co_filename).parent
         assert package / NAME in places(checkpoint_named(NAME))
+        assert locate(NAME) == package / NAME
         monkeypatch.setenv("INSPATIO_GYM_CHECKPOINTS", str(saved))
         assert locate(NAME) == saved / NAME
 
@@ -201,11 +203,18 @@ class TestWorld:
         np.testing.assert_array_equal(seen[0], seen[1])
         assert (seen[0] != seen[2]).any()  # another prompt
 
-    def test_what_comes_along_shows_a_room_as_it_was_filmed(self, room_scene):
-        request = BlockRequest(np.arange(9), room_scene.c2w[:9], np.arange(9))
+    def test_what_comes_along_shows_a_room_from_where_the_camera_is(self, room_scene):
         models = load_model("tiny"), load_model("warp", render_size=MODELS["tiny"].render_size)
-        made, filmed = (model.start([room_scene], [0], [request])[1][0].rgb for model in models)
-        assert psnr(made, filmed) > 20
+
+        def seen(turn_deg: float) -> list[np.ndarray]:
+            """By both models, the recorded camera turned to the right."""
+            cameras = room_scene.c2w[:9] @ compose(rotation_ypr(turn_deg), np.zeros(3))
+            request = BlockRequest(np.arange(9), cameras, np.arange(9))
+            return [model.start([room_scene], [0], [request])[1][0].rgb for model in models]
+
+        (ahead, filmed), (aside, warped) = seen(0), seen(12)
+        assert psnr(ahead, filmed) > 20
+        assert psnr(aside, warped) > 3 + psnr(aside, filmed)
 
     def test_without_weights_the_error_names_the_command(self, tmp_path, monkeypatch):
         monkeypatch.setenv("INSPATIO_GYM_CHECKPOINTS", str(tmp_path))

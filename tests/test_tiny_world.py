@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import save_file  # noqa: E402
 
-from benchmarks.codec_ceiling import pieces  # noqa: E402
+from benchmarks.codec_ceiling import pieces, principal  # noqa: E402
 from benchmarks.frechet import DIMENSIONS, Normal, distance, features  # noqa: E402
 from benchmarks.tiny_films import filmed, shown, truth, wander  # noqa: E402
 from benchmarks.tiny_judges import sums  # noqa: E402
@@ -62,6 +62,13 @@ def test_a_piece_is_8_by_8_pixels_of_4_frames():
     rows = pieces(clips).mul(255).round().byte().unflatten(0, (2, 2, 2, 3))  # clip, latent, row, column
     assert torch.equal(rows[1, 1, 1, 2], clips[1, 5:9, :, 8:, 16:].flatten())
     assert rows.shape[-1] == 768
+
+
+def test_principal_components_are_those_along_which_rows_vary_most():
+    draw = torch.Generator().manual_seed(0)
+    turn = torch.linalg.qr(torch.randn(5, 5, generator=draw)).Q
+    rows = torch.randn(4000, 5, generator=draw) * torch.tensor([0.1, 9.0, 1.0, 3.0, 0.3]) @ turn.T + 7
+    torch.testing.assert_close((principal(rows).T @ turn[:, [1, 3, 2, 4, 0]]).abs(), torch.eye(5), atol=0.05, rtol=0)
 
 
 def test_a_camera_rests_goes_out_and_comes_back(subject: Subject):

@@ -103,7 +103,7 @@ class TrainWorldConfig:
     $ inspatio-gym train-world --run runs/tiny --stages jdmd --jdmd.minutes 20 --device cuda
 
     Run it again with the same folder to go on where it stopped, with more minutes to train on. The model is then in
-    RUN/inspatio-tiny: put that folder among the checkpoints, and `--model tiny` takes it.
+    RUN/inspatio-tiny: put that folder into the one that INSPATIO_GYM_CHECKPOINTS names, and `--model tiny` takes it.
     """
 
     run: Path = Path("runs/tiny")

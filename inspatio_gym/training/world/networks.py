@@ -63,8 +63,8 @@ class PromptedStage:
         self.network, self.averaged = network, deepcopy(network).requires_grad_(False)
         self.networks = {"network": self.network, "averaged": self.averaged}
         # Of all parameters, so that a state fits whichever of them learn: those without a gradient stay as they are.
-        parameters = network.parameters()
-        self.optimizers = {"adam": torch.optim.AdamW(parameters, effort.learning_rate, weight_decay=WEIGHT_DECAY)}
+        adam = torch.optim.AdamW(network.parameters(), effort.learning_rate, weight_decay=WEIGHT_DECAY)
+        self.optimizers = {"adam": adam}
         self.pool, self.held_out, self.batch, self.seed = pool, held_out, effort.batch, seed
 
     def draw(self, number: int) -> torch.Generator:

@@ -4,7 +4,7 @@
     visual     a video out of nothing but its style                           films of the real-like family, "camera"
 
 Both learn by flow matching, without a prompt in a tenth of the clips, so that they can be guided. The control teacher learns
-the text table, too; the visual one, trained after it, takes it as it is.
+the text table, too, unless that is at rest; the visual one, trained after it, takes it as it is.
 
 A teacher by itself samples by Euler steps down the levels, x' = x + (sigma' - sigma) flow.
 
@@ -36,6 +36,8 @@ class ControlStage(PromptedStage):
         draw = self.draw(number)
         known, clean = self.pool.pairs(self.batch, self.lots(number))
         network = self.network
+        if not network.table.rows.requires_grad:  # at rest: the one that others were given, which is the averaged one
+            network.table.load_state_dict(self.averaged.table.state_dict())
         with autocast(clean.device):
             predict = joint(network.dit, network.table(dropped(known.style, draw)), known)
             loss = flow_loss(predict, clean, Schedule(), draw)
