@@ -20,7 +20,6 @@ A part that is in --out is not measured again; another run wants another --out.
 """
 
 import json
-import math
 import shutil
 import sys
 import time
@@ -30,7 +29,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -45,18 +44,16 @@ from benchmarks.pages import fill
 from benchmarks.tiny_films import Shown, filmed, fine_depth, frames_of, shown, truth, wander, whole
 from benchmarks.tiny_judges import WARPS, camera, one_thread, seen, sums, times, warped
 from benchmarks.tiny_rows import STUDENTS, WINDOW, Networks
+from benchmarks.tiny_words import CODEC, RESAMPLED, TRUTH, WORDS, Part, about
 from inspatio_gym.clock import Clock
 from inspatio_gym.doctor import machine
 from inspatio_gym.evaluation import takes
 from inspatio_gym.evaluation.clips import Take
-from inspatio_gym.evaluation.images import psnr_of
 from inspatio_gym.evaluation.record import not_null, null
-from inspatio_gym.evaluation.report import number, table
 from inspatio_gym.evaluation.subject import Subject
 from inspatio_gym.files import written_whole
 from inspatio_gym.render.pictures import side_by_side
 from inspatio_gym.scenes.synthetic import STYLES
-from inspatio_gym.scenes.synthetic.address import parse
 from inspatio_gym.scenes.synthetic.batch import Renderer
 from inspatio_gym.star.dit import DitConfig
 from inspatio_gym.star.tiny import TINY
@@ -64,21 +61,20 @@ from inspatio_gym.threads import threads
 from inspatio_gym.training.world.takes import BLOCK_FRAMES, FIRST_FRAMES
 from inspatio_gym.types import Size
 
-Part = Literal["views", "short", "long", "looks"]
 FIRST_SEED = 200
 """Streams to train on begin at 1000, and 900 to 999 are looked at while a network learns."""
 LOOK_SEEDS = 300, 400  # of the worlds that rollouts are made in, and of those that a sensor films
 EVERY = 5  # frames, of which one is judged
 LEG = 42  # frames
-LONG_BLOCKS, EARLY, LATE = 50, range(5, 15), range(40, 50)
-LOOP = 2 * LEG  # frames; early and late blocks are five loops apart
-AWAY = range(4, 11)  # legs that go elsewhere, if the camera leaves: those between early and late blocks
+LONG_BLOCKS = 50
+LOOP = 2 * LEG  # frames
+AWAY = range(
+    4, 11
+)  # legs that go elsewhere, if the camera leaves: those between the early and late blocks that are judged
 SHOWN = (5, 10, 28, 45)  # blocks on the sheet: the second and the last are of one moment and place
-GROUPS = ("all", "covered", "disoccluded")
-TRUTH, CODEC, TEACHER = "true renders", "codec round trip of the truth", "control teacher"
+TEACHER = "control teacher"
 STUDENT = {"causal": "student before distillation", "v2v": "student, V2V alone", "jdmd": "student, JDMD"}
 TIMES = ("hold", "play", "backwards", "slow")
-RESAMPLED = 100  # times that worlds are drawn anew for an interval
 Rows = dict[str, NDArray[np.uint8]]
 """Frames (B, m, H, W, 3) by row."""
 
@@ -392,100 +388,6 @@ def measure(bench: Bench, part: Part) -> dict[str, Any]:
         raise ValueError(f"expected {asked} in {file}, got {kept}: ask for that, or take another --out")
     return record
 
-
-def about(record: dict[str, Any]) -> str:
-    """Where something was measured."""
-    return f"({record['worlds']} worlds, {record['seconds']:.0f} s. {record['machine']})"
-
-
-def pooled(worlds: dict[str, Any], group: str, style: str | None = None) -> float:
-    """PSNR over the pixels of a group of all worlds, or of those of a style."""
-    pixels, squares = np.sum(
-        [groups[group] for name, groups in worlds.items() if style in (None, parse(name).style)], axis=0
-    )
-    return psnr_of(squares / pixels) if pixels else float("nan")
-
-
-def words_of_views(found: dict[str, Any]) -> str:
-    """PSNR by row and group, and how far it is from the best warp and from the codec."""
-    parts, styles = [], {parse(name).style for name in found[CODEC]}
-    for style in (None, *(style for style in STYLES if style in styles)):
-        figures = {row: {group: pooled(worlds, group, style) for group in GROUPS} for row, worlds in found.items()}
-        best = {group: max(figures[row][group] for row in WARPS) for group in GROUPS}
-        rows = [
-            [
-                row,
-                *(number(one[group], 2) for group in GROUPS),
-                *("" if row in WARPS else f"{one[group] - best[group]:+.2f}" for group in ("all", "disoccluded")),
-                "" if row in WARPS or row == CODEC else f"{one['all'] - figures[CODEC]['all']:+.2f}",
-            ]
-            for row, one in figures.items()
-        ]
-        named = "all worlds" if style is None else f"style {style}"
-        head = [
-            named,
-            "PSNR all",
-            "covered",
-            "disoccluded",
-            "all, above the best warp",
-            "disoccluded, above it",
-            "all, above the codec",
-        ]
-        parts.append(table(head, rows))
-    return "\n\n".join(parts)
-
-
-def words_of_short(found: dict[str, Any]) -> str:
-    """Errors of camera and time by row, means over the worlds that have them."""
-    digits = {"rotation": 2, "translation": 3, "found": 2, "pause": 2, "reverse": 2, "slow": 2}
-    rows, least = [], mean(found[TRUTH], "rotation")
-    for row, worlds in found.items():
-        rotation, *others = (number(mean(worlds, name), count) for name, count in digits.items())
-        rows.append([row, rotation, f"{mean(worlds, 'rotation') - least:+.2f}", *others])
-    head = ["e_R, degrees", "more than true renders", "e_t", "poses found"]
-    return table(["", *head, "pause, grey levels", "reverse, grey levels", "half speed, ratio"], rows)
-
-
-def mean(worlds: dict[str, dict[str, float]], name: str) -> float:
-    """Of a figure over the worlds that have it; NaN of none."""
-    known = [one[name] for one in worlds.values() if not math.isnan(one[name])]
-    return sum(known) / len(known) if known else math.nan
-
-
-def words_of_long(found: dict[str, Any]) -> str:
-    """PSNR of early and late blocks by path and row."""
-    rows = []
-    for path, named in (("stays", "passes the same places all along"), ("leaves", "is elsewhere in between")):
-        for row, worlds in found[path].items():
-            early, late = (
-                psnr_of(
-                    float(np.divide(*np.sum([[world[b] for b in span] for world in worlds.values()], (0, 1))[::-1]))
-                )
-                for span in (EARLY, LATE)
-            )
-            rows.append([row, named, number(early, 2), number(late, 2), f"{late - early:+.2f}"])
-    return table(["", "the camera", "PSNR, blocks 5 to 15", "blocks 40 to 50", "difference"], rows)
-
-
-def words_of_looks(found: dict[str, Any]) -> str:
-    """Distances by row, nearest first."""
-    rows = [[row, number(value, 2)] for row, value in sorted(found["distance"].items(), key=lambda item: item[1])]
-    low, high = found["nearer"]
-    return "\n\n".join(
-        [
-            table(["", "distance to films of other worlds"], rows),
-            f"The distance of V2V alone less that of JDMD, both students steered: {low:+.2f} to {high:+.2f} in 95 % of "
-            f"{RESAMPLED} draws of the worlds anew.",
-        ]
-    )
-
-
-WORDS: dict[Part, Callable[[dict[str, Any]], str]] = {
-    "views": words_of_views,
-    "short": words_of_short,
-    "long": words_of_long,
-    "looks": words_of_looks,
-}
 
 if __name__ == "__main__":
     sys.exit(main(tyro.cli(Config, prog="python -m benchmarks.tiny_world", description=__doc__)))
