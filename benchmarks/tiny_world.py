@@ -68,9 +68,7 @@ EVERY = 5  # frames, of which one is judged
 LEG = 42  # frames
 LONG_BLOCKS = 50
 LOOP = 2 * LEG  # frames
-AWAY = range(
-    4, 11
-)  # legs that go elsewhere, if the camera leaves: those between the early and late blocks that are judged
+AWAY = range(4, 11)  # legs that go elsewhere, if the camera leaves: those between `EARLY` and `LATE` (`tiny_words`)
 SHOWN = (5, 10, 28, 45)  # blocks on the sheet: the second and the last are of one moment and place
 TEACHER = "control teacher"
 STUDENT = {"causal": "student before distillation", "v2v": "student, V2V alone", "jdmd": "student, JDMD"}
