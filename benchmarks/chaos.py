@@ -46,6 +46,7 @@ with extra("agents"):
     from stable_baselines3 import PPO
 
 MIB = 2**20
+REST = 16  # steps between two kills, at least: a machine that starts actors more slowly would get nowhere
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class Config:
     """Actors, each with one CPU."""
     scene: str = "room"
     """A bundled scene or a scene folder."""
+    model: str = "warp"
+    """World model."""
     size: Size = (48, 80)
     """Height and width of the observations."""
     timeout_s: float = 120.0
@@ -75,8 +78,8 @@ class Outcome:
     """What came of it.
 
     differing: transitions that are not those of the quiet run, by row and order; first_difference: where they begin.
-    orphans: processes that stayed. mailboxes: shared memories open at the end, beyond one an actor
-    and the slabs that are kept. store: MiB in Ray's
+    orphans: processes that stayed. mailboxes, slabs: shared memories that are open once the learner is gone and were not
+    before it, beyond one mailbox an actor and the slabs that are kept. store: MiB in Ray's
     object store, memory: MiB that the driver holds, both after the first two rollouts and at the end.
     """
 
@@ -89,6 +92,7 @@ class Outcome:
     seconds_of_the_slowest_step: float = 0.0
     orphans: int = 0
     mailboxes: int = 0
+    slabs: int = 0
     store_at_first: float = 0.0
     store_at_last: float = 0.0
     memory_at_first: float = 0.0
@@ -97,7 +101,8 @@ class Outcome:
     @property
     def sound(self) -> bool:
         """Nothing was lost, doubled, or left behind."""
-        return not (self.differing or self.orphans or self.mailboxes) and self.store_at_last <= self.store_at_first
+        left = self.differing or self.orphans or self.mailboxes or self.slabs
+        return not left and self.store_at_last <= self.store_at_first
 
 
 class Recorder(VectorWrapper):
@@ -138,9 +143,13 @@ def rows(observations: Mapping[str, np.ndarray], *columns: np.ndarray) -> list[b
 
 @dataclass
 class Murderer:
-    """Kills a random actor of `envs` every now and then, from a thread of its own, until it is stopped."""
+    """Kills a random actor of `envs` every now and then, from a thread of its own, until it is stopped.
+
+    every: seconds between two kills, on average; `REST` steps of the recorder's lie between them in any case.
+    """
 
     envs: RayVectorEnv
+    recorder: Recorder
     every: float
     seed: int
     kills: int = 0
@@ -160,14 +169,17 @@ class Murderer:
         self._thread.join()
 
     def _run(self) -> None:
-        chance = random.Random(self.seed)
+        chance, due = random.Random(self.seed), 0
         while not self._stop.wait(chance.uniform(0.2, 1.8) * self.every):
             self.seen |= set(descendants(os.getpid()))
+            if self.recorder.steps < due:
+                continue
             pid = chance.choice(self.envs.actor_pids)
             with suppress(FileNotFoundError, ProcessLookupError):  # not quite back from the last time
                 if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::"):
                     os.kill(pid, signal.SIGKILL)
                     self.kills += 1
+                    due = self.recorder.steps + REST
 
 
 def chaos(config: Config) -> Outcome:
@@ -177,9 +189,10 @@ def chaos(config: Config) -> Outcome:
     """
     torch.set_num_threads(1)
     outcome, others = Outcome(), set(descendants(os.getpid()))
+    mail, slabs = memories("mail"), memories("slab")  # those of other environments
     worlds = {
         "scene": config.scene,
-        "model": "warp",
+        "model": config.model,
         "size": config.size,
         "control": "rotation",
         "max_episode_steps": 40,
@@ -202,12 +215,14 @@ def chaos(config: Config) -> Outcome:
         return recorder.steps < 64 or time.monotonic() - begun < 60 * config.minutes
 
     try:
-        with Murderer(envs, config.every, config.seed) as murderer:
+        with Murderer(envs, recorder, config.every, config.seed) as murderer:
             algorithm.learn(10**12, callback=on)
         outcome.seconds_of_training = time.monotonic() - begun
         recorder.step(np.stack([envs.single_action_space.sample() for _ in range(config.num_envs)]))  # all are back
         outcome.store_at_last, outcome.memory_at_last = stored(), resident() / MIB
-        outcome.mailboxes = memories("mail") - config.num_actors + max(0, memories("slab") - KEPT)
+        del algorithm  # whoever holds an array of a memory keeps it open
+        outcome.mailboxes = len(memories("mail") - mail) - config.num_actors
+        outcome.slabs = max(0, len(memories("slab") - slabs) - KEPT)
         outcome.kills, outcome.restarts = murderer.kills, sum(envs.restarts)
         outcome.transitions = recorder.steps * config.num_envs
         outcome.seconds_of_the_slowest_step = recorder.slowest
@@ -238,14 +253,14 @@ def stored() -> float:
     return float(summary.partition("Plasma memory usage ")[2].partition(" MiB")[0])
 
 
-def memories(kind: str) -> int:
-    """How many of the memories of a kind, "mail" or "slab", that driver and actors share are open here."""
+def memories(kind: str) -> set[str]:
+    """The memories of a kind, "mail" or "slab", that driver and actors share and that are open here."""
     gc.collect()
     links = set()  # a memory that is mapped has two descriptors
     for fd in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):
-            links.add(os.readlink(fd))
-    return sum(link.startswith(str(SHARED / f"inspatio-gym-{kind}-")) for link in links)
+            links.add(os.readlink(fd).removesuffix(" (deleted)"))
+    return {link for link in links if link.startswith(str(SHARED / f"inspatio-gym-{kind}-"))}
 
 
 def main(config: Config) -> int:

@@ -24,8 +24,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from inspatio_gym.doctor import machine
+from inspatio_gym.star.dit import DitConfig
 from inspatio_gym.star.taehv import Taehv
-from inspatio_gym.star.tiny import new_codec
+from inspatio_gym.star.tiny import TINY, new_codec
 from inspatio_gym.training.world.causal import CausalStage
 from inspatio_gym.training.world.clips import ClipPlan
 from inspatio_gym.training.world.codec import CodecStage
@@ -59,6 +60,8 @@ class Config:
     """Of a clip: 9, and 12 for each further block."""
     size: Size = (128, 224)
     """Height and width, multiples of 16."""
+    transformer: DitConfig = TINY
+    """Sizes of the transformer."""
     seconds: float = 5.0
     """To spend on each figure."""
 
@@ -154,7 +157,8 @@ def peak(device: str) -> float:
 
 def main(config: Config) -> None:
     """Print the table."""
-    training = replace(TrainWorldConfig(), device=config.device, clips=ClipPlan(size=config.size, frames=config.frames))
+    clips = ClipPlan(size=config.size, frames=config.frames)
+    training = replace(TrainWorldConfig(), device=config.device, transformer=config.transformer, clips=clips)
     if config.batch is not None:
         efforts = {name: replace(getattr(training, name), batch=config.batch) for name in config.stages}
         training = replace(training, **efforts)  # type: ignore[arg-type]

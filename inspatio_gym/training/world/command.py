@@ -79,7 +79,7 @@ class Supply:
 
     batch: int = 16
     """Clips that are rendered and coded at a time."""
-    first: int = 512
+    first: int = 128
     """Clips there have to be before anything is learnt."""
     keep: int = 16_384
     """Clips kept to draw from, the newest, as latents: 0.5 MB each."""
@@ -88,7 +88,7 @@ class Supply:
     codec_keep: int = 2048
     """Clips kept while the codec or its decoder learns, as frames: 12 MB each, 25 GB in all. A resumed training makes
     them anew."""
-    codec_fresh: int = 60
+    codec_fresh: int = 150
     """Steps after which another batch of these comes."""
     workers: int = 0
     """Processes that make worlds ahead; 0 makes them in this one."""
@@ -114,19 +114,19 @@ class TrainWorldConfig:
     """Where networks learn and pictures are drawn: "cpu" or "cuda"."""
     gpus: tuple[int, ...] = ()
     """Numbers of GPUs for stages that do not wait for each other, with --device cuda; none trains them one after another."""
-    codec: Rated = field(default_factory=lambda: Rated(6.0, 100_000, 4, 6e-4))
+    codec: Rated = field(default_factory=lambda: Rated(8.0, 100_000, 4, 6e-4))
     """How long and how fast the codec is trained."""
-    control: Rated = field(default_factory=lambda: Rated(6.0, 100_000, 32, 5e-4))
+    control: Rated = field(default_factory=lambda: Rated(2.5, 100_000, 32, 5e-4))
     """The same of the control teacher."""
-    causal: Rated = field(default_factory=lambda: Rated(6.0, 100_000, 32, 4e-4))
+    causal: Rated = field(default_factory=lambda: Rated(5.0, 100_000, 32, 4e-4))
     """Of the student before distillation."""
     visual: Rated = field(default_factory=lambda: Rated(3.5, 100_000, 32, 5e-4))
     """Of the visual teacher."""
-    decoder: Rated = field(default_factory=lambda: Rated(2.5, 100_000, 4, 4e-4))
+    decoder: Rated = field(default_factory=lambda: Rated(1.5, 100_000, 4, 4e-4))
     """Of the codec's decoder by itself."""
-    v2v: Effort = field(default_factory=lambda: Effort(2.5, 100_000, 16))
+    v2v: Effort = field(default_factory=lambda: Effort(3.5, 100_000, 48))
     """Of distillation from the control teacher alone."""
-    jdmd: Effort = field(default_factory=lambda: Effort(5.0, 100_000, 16))
+    jdmd: Effort = field(default_factory=lambda: Effort(5.0, 100_000, 48))
     """Of distillation from both teachers."""
     distillation: JdmdConfig = field(default_factory=JdmdConfig)
     """Numbers of both distillations."""

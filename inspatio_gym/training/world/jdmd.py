@@ -77,11 +77,11 @@ class JdmdConfig:
     """Of the teachers: conditional + this (conditional - null)."""
     critic_updates: int = 5
     """Of each task's critic for one update of the student."""
-    student_rate: float = 5e-5
+    student_rate: float = 1e-4
     """Learning rate of the student."""
-    critic_rate: float = 5e-5
+    critic_rate: float = 1e-4
     """Learning rate of the critics."""
-    average: float = 0.99
+    average: float = 0.95
     """Of the averaged weights that stays at an update of the student."""
     seed: int = 0
     """Of noise, noise levels and exit steps."""

@@ -1,0 +1,99 @@
+"""What can be known of disoccluded pixels? Those that the film shows at another moment, and those that it never shows.
+
+    python -m benchmarks.disoccluded --page docs/tiny.md
+
+The takes are those of the part "views" of `tiny_world`, and so is what counts as disoccluded: what the source frame does not
+show. Of these pixels some are in the background that the fused warp has collected from the film's other frames, and the
+rest it fills in from around. Nobody who has the film alone knows more of the rest. The last row is the fused warp with every pixel
+that was ever shown replaced by the truth: what a world that knew the film by heart, and guessed the rest as the warp does, would reach.
+"""
+
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import tyro
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from benchmarks.held_out import addresses
+from benchmarks.pages import fill
+from benchmarks.tiny_films import filmed, fine_depth, frames_of, truth, wander
+from benchmarks.tiny_judges import one_thread, seen
+from benchmarks.tiny_world import EVERY, FIRST_SEED, LEG, played
+from inspatio_gym.doctor import machine
+from inspatio_gym.evaluation.images import psnr_of, squared_error
+from inspatio_gym.evaluation.report import number, table
+from inspatio_gym.scenes.synthetic.batch import Renderer
+from inspatio_gym.threads import threads
+from inspatio_gym.types import Size
+from inspatio_gym.warp import WarpModel
+from inspatio_gym.world import BlockRequest
+
+KNOWN, UNKNOWN = "shown at another moment", "never shown"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Ask how much of what a frame hides a film shows."""
+
+    count: int = 24
+    """Worlds; a multiple of 6 has every kind in both styles."""
+    blocks: int = 20
+    """Of a take."""
+    size: Size = (128, 224)
+    """Height and width, multiples of 32."""
+    jobs: int = 0
+    """Processes; 0 takes all cores."""
+    page: Path | None = None
+    """A page with marks for `tiny-disoccluded`, to write the table between."""
+
+
+def counted(address: str, blocks: int, size: Size) -> NDArray[np.float64]:
+    """Pixels and squared errors of the fused warp, (2, 2): of disoccluded pixels known and unknown, in one world."""
+    renderer = Renderer("cpu")
+    subject = filmed(address, size, renderer)
+    frames = frames_of(blocks)
+    take = wander(subject, played(subject, frames), np.arange(-(-frames // LEG)), LEG)
+    at = np.arange(0, frames, EVERY)
+    source, cameras, true = take.source[at], take.c2w[at], truth(subject, take, renderer)
+    fine = fine_depth(subject, source, renderer)
+    hidden = ~seen(fine, subject.view.c2w[source], subject.intrinsics(0), true.depth[at], cameras)
+    model = WarpModel(size)
+    (block,) = model.step([model.session(subject.view, 0)], [BlockRequest(take.source, take.c2w, at)])  # type: ignore[arg-type]
+    squares = squared_error(block.rgb, true.rgb[at])
+    return np.array([[some.sum(), squares[some].sum()] for some in (hidden & block.covered, hidden & ~block.covered)])
+
+
+def words(sums: NDArray[np.float64]) -> str:
+    """The table of summed `counted`."""
+    pixels, squares = sums.T
+    rows = [
+        [name, number(n / pixels.sum(), 2), number(psnr_of(error / n), 2)]
+        for name, n, error in zip((KNOWN, UNKNOWN), pixels, squares, strict=True)
+    ]
+    rows.append(["all", number(1.0, 2), number(psnr_of(squares.sum() / pixels.sum()), 2)])
+    rows.append([f"all, were those {KNOWN} true", "", number(psnr_of(squares[1] / pixels.sum()), 2)])
+    return table(["disoccluded pixels", "share", "PSNR of the fused warp"], rows)
+
+
+def main(config: Config) -> None:
+    """Print the table."""
+    began = time.monotonic()
+    jobs = config.jobs or threads()
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=one_thread) as pool:
+        names = addresses(config.count, FIRST_SEED)
+        each = pool.map(counted, names, [config.blocks] * len(names), [config.size] * len(names))
+        sums = np.sum(list(tqdm(each, "worlds", len(names), disable=None)), axis=0)
+    text = f"{words(sums)}\n\n({config.count} worlds, {time.monotonic() - began:.0f} s. {machine()})"
+    print(text)
+    if config.page:
+        fill(config.page, "tiny-disoccluded", text)
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Config, prog="python -m benchmarks.disoccluded", description=__doc__)))
