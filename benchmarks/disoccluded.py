@@ -1,11 +1,11 @@
-"""What can be known of disoccluded pixels? Those that the film shows at another moment, and those that it never shows.
+"""What can be known of disoccluded pixels? Those that some frame of the film shows, and those that none does.
 
     python -m benchmarks.disoccluded --page docs/tiny.md
 
 The takes are those of the part "views" of `tiny_world`, and so is what counts as disoccluded: what the source frame does not
-show. Of these pixels some are in the background that the fused warp has collected from the film's other frames, and the
-rest it fills in from around. Nobody who has the film alone knows more of the rest. The last row is the fused warp with every pixel
-that was ever shown replaced by the truth: what a world that knew the film by heart, and guessed the rest as the warp does, would reach.
+show. Some of these pixels the fused warp covers, from the film's other frames or, at rims, its own; the rest it fills in
+from around: nobody who has the film alone knows more of them. The last row has the truth in place of every
+pixel that was ever shown, which is what a world would reach that knew the film by heart and guessed as the warp does.
 """
 
 import sys
@@ -34,7 +34,7 @@ from inspatio_gym.types import Size
 from inspatio_gym.warp import WarpModel
 from inspatio_gym.world import BlockRequest
 
-KNOWN, UNKNOWN = "shown at another moment", "never shown"
+KNOWN, UNKNOWN = "shown by the film", "never shown"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ from inspatio_gym.scenes.estimate.sfm import reconstruct
 from inspatio_gym.scenes.estimate.tracks import follow
 from inspatio_gym.scenes.synthetic import from_scene
 
-
 FRAMES = 60  # of a scene that are enough to measure its cameras
 
 
@@ -66,9 +65,7 @@ def test_cameras_are_measured(measured: tuple[Scene, Estimate, Any, Any]):
 def test_depth_agrees_with_the_truth_in_every_frame(measured: tuple[Scene, Estimate, Any, Any]):
     scene, _, depth, _ = measured
     true = np.stack([resized(scene.depth(i), depth.shape[1:]) for i in range(FRAMES)])
-    static = ~np.stack(
-        [resized(scene.moving(i).astype(np.uint8), depth.shape[1:]) for i in range(FRAMES)]
-    ).astype(bool)
+    static = ~np.stack([resized(scene.moving(i).astype(np.uint8), depth.shape[1:]) for i in range(FRAMES)]).astype(bool)
     assert (depth > 0).all()
     assert np.isfinite(depth).all()
     scale = np.median(true[static] / depth[static])  # one for the whole clip

@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import save_file  # noqa: E402
 
+from benchmarks import disoccluded  # noqa: E402
 from benchmarks.codec_ceiling import pieces, principal  # noqa: E402
 from benchmarks.frechet import DIMENSIONS, Normal, distance, features  # noqa: E402
 from benchmarks.tiny_films import filmed, shown, truth, wander  # noqa: E402
@@ -87,6 +88,16 @@ def test_networks_are_shown_and_judged_by_the_truth_of_the_cameras(subject: Subj
     assert psnr(render, true.rgb, mask) > psnr(np.roll(render, 1, 0), true.rgb, mask)
     pixels, squares = sums(true.rgb, true.rgb, mask)["disoccluded"]
     assert (pixels, squares) == (np.count_nonzero(~mask), 0)
+
+
+def test_disoccluded_pixels_are_either_shown_by_the_film_or_never(subject: Subject):
+    resting, moving = (disoccluded.counted("synthetic:room?seed=200&style=camera", n, subject.size) for n in (1, 2))
+    assert (resting[1] == 0).all()  # all is known where the camera was
+    assert (moving > 0).all()
+    again = disoccluded.words(np.array([[30, 30 * 255**2 / 100], [70, 70 * 255**2 / 10]]))
+    cells = [[cell.strip() for cell in line.split("|")[2:4]] for line in again.splitlines()[2:]]
+    # mean squares of 0.01 and 0.1: 0.3 * 0.01 + 0.7 * 0.1 = 0.073, and without the first 0.07
+    assert cells == [["0.30", "20.00"], ["0.70", "10.00"], ["1.00", "11.37"], ["", "11.55"]]
 
 
 def test_a_rollout_is_what_the_shipped_model_shows(subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
