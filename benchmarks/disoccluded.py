@@ -3,9 +3,9 @@
     python -m benchmarks.disoccluded --page docs/tiny.md
 
 The takes are those of the part "views" of `tiny_world`, and so is what counts as disoccluded: what the source frame does not
-show. Some of these pixels the fused warp covers, from the film's other frames or, at rims, its own; the rest it fills in
-from around: nobody who has the film alone knows more of them. The last row has the truth in place of every
-pixel that was ever shown, which is what a world would reach that knew the film by heart and guessed as the warp does.
+show. Of these pixels every frame of the film is asked, too, whether its camera sees the place (`images.seen_by`): a place, so
+that a thing which was there at another moment does not count. Nobody who has the film alone knows more of the rest. The
+last row has the truth in all that is shown somewhere, and else the fused warp's guesses: the film known by heart.
 """
 
 import sys
@@ -57,16 +57,24 @@ def counted(address: str, blocks: int, size: Size) -> NDArray[np.float64]:
     """Pixels and squared errors of the fused warp, (2, 2): of disoccluded pixels known and unknown, in one world."""
     renderer = Renderer("cpu")
     subject = filmed(address, size, renderer)
-    frames = frames_of(blocks)
+    film, frames = subject.view, frames_of(blocks)
     take = wander(subject, played(subject, frames), np.arange(-(-frames // LEG)), LEG)
     at = np.arange(0, frames, EVERY)
     source, cameras, true = take.source[at], take.c2w[at], truth(subject, take, renderer)
-    fine = fine_depth(subject, source, renderer)
-    hidden = ~seen(fine, subject.view.c2w[source], subject.intrinsics(0), true.depth[at], cameras)
+    fine, matrix, depth = (
+        fine_depth(subject, np.arange(film.num_frames), renderer),
+        subject.intrinsics(0),
+        true.depth[at],
+    )
+    hidden = ~seen(fine[source], film.c2w[source], matrix, depth, cameras)
+    known = np.zeros_like(hidden)
+    for one, recorded in zip(fine, film.c2w, strict=True):
+        everywhere = (np.broadcast_to(part, (len(at), *part.shape)) for part in (one, recorded))
+        known |= seen(*everywhere, matrix, depth, cameras)
     model = WarpModel(size)
-    (block,) = model.step([model.session(subject.view, 0)], [BlockRequest(take.source, take.c2w, at)])  # type: ignore[arg-type]
+    (block,) = model.step([model.session(film, 0)], [BlockRequest(take.source, take.c2w, at)])  # type: ignore[arg-type]
     squares = squared_error(block.rgb, true.rgb[at])
-    return np.array([[some.sum(), squares[some].sum()] for some in (hidden & block.covered, hidden & ~block.covered)])
+    return np.array([[some.sum(), squares[some].sum()] for some in (hidden & known, hidden & ~known)])
 
 
 def words(sums: NDArray[np.float64]) -> str:

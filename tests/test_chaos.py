@@ -1,5 +1,9 @@
 """Training goes on while its actors are killed, and sees what it would have seen without."""
 
+import subprocess
+import time
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -17,6 +21,30 @@ def test_training_sees_the_same_transitions_whoever_is_killed():
     assert outcome.kills >= 2
     assert outcome.restarts >= 1
     assert outcome.transitions >= 4 * 64
+
+
+def test_a_murderer_rests_while_worlds_take_some_steps():
+    victims = [subprocess.Popen(["bash", "-c", "exec -a ray::victim sleep 60"]) for _ in range(2)]
+    recorder, pids = SimpleNamespace(steps=0), [victim.pid for victim in victims]
+
+    def wait_for(kills: int) -> None:
+        late = time.monotonic() + 20
+        while murderer.kills < kills and time.monotonic() < late:
+            time.sleep(0.01)
+
+    try:
+        with chaos.Murderer(SimpleNamespace(actor_pids=pids), recorder, every=0.01, seed=0) as murderer:  # type: ignore[arg-type]
+            wait_for(1)
+            recorder.steps = chaos.REST - 1
+            time.sleep(0.2)
+            assert murderer.kills == 1
+            recorder.steps = chaos.REST
+            wait_for(2)
+        assert murderer.kills == 2
+    finally:
+        for victim in victims:
+            victim.kill()
+            victim.wait()
 
 
 @pytest.mark.parametrize("mishap", ["none", "lost", "doubled", "swapped"])
