@@ -46,7 +46,7 @@ with extra("agents"):
     from stable_baselines3 import PPO
 
 MIB = 2**20
-REST = 16  # steps between two kills, at least: a machine that starts actors more slowly would get nowhere
+REST = 16  # steps between two kills, at least: else a training would get nowhere where actors start slowly
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Config:
     minutes: float = 10.0
     """How long to train."""
     every: float = 5.0
-    """Seconds from one kill to the next, on average."""
+    """Seconds from one kill to the next, on average; more where steps are slow."""
     num_envs: int = 8
     """Worlds in all."""
     num_actors: int = 2
@@ -145,7 +145,7 @@ def rows(observations: Mapping[str, np.ndarray], *columns: np.ndarray) -> list[b
 class Murderer:
     """Kills a random actor of `envs` every now and then, from a thread of its own, until it is stopped.
 
-    every: seconds between two kills, on average; `REST` steps of the recorder's lie between them in any case.
+    every: seconds between two kills, on average, unless the recorder's `REST` steps between them take longer.
     """
 
     envs: RayVectorEnv
@@ -178,8 +178,8 @@ class Murderer:
             with suppress(FileNotFoundError, ProcessLookupError):  # not quite back from the last time
                 if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::"):
                     os.kill(pid, signal.SIGKILL)
-                    self.kills += 1
                     due = self.recorder.steps + REST
+                    self.kills += 1
 
 
 def chaos(config: Config) -> Outcome:

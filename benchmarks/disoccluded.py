@@ -3,9 +3,9 @@
     python -m benchmarks.disoccluded --page docs/tiny.md
 
 The takes are those of the part "views" of `tiny_world`, and so is what counts as disoccluded: what the source frame does not
-show. Of these pixels every frame of the film is asked, too, whether its camera sees the place (`images.seen_by`): a place, so
-that a thing which was there at another moment does not count. Nobody who has the film alone knows more of the rest. The
-last row has the truth in all that is shown somewhere, and else the fused warp's guesses: the film known by heart.
+show. Of these pixels every frame of the film is asked, too, whether its camera sees the place (`images.seen_by`). Places
+count: a moving thing that the film shows elsewhere counts as never shown. The last row has the truth in all that is shown,
+and else the fused warp's guesses: the film known by heart.
 """
 
 import sys
@@ -23,16 +23,15 @@ from tqdm import tqdm
 from benchmarks.held_out import addresses
 from benchmarks.pages import fill
 from benchmarks.tiny_films import filmed, fine_depth, frames_of, truth, wander
-from benchmarks.tiny_judges import one_thread, seen
+from benchmarks.tiny_judges import Film, one_thread, seen, warped
 from benchmarks.tiny_world import EVERY, FIRST_SEED, LEG, played
 from inspatio_gym.doctor import machine
-from inspatio_gym.evaluation.images import psnr_of, squared_error
+from inspatio_gym.evaluation.clips import Take
+from inspatio_gym.evaluation.images import psnr_of, seen_by, squared_error
 from inspatio_gym.evaluation.report import number, table
 from inspatio_gym.scenes.synthetic.batch import Renderer
 from inspatio_gym.threads import threads
-from inspatio_gym.types import Size
-from inspatio_gym.warp import WarpModel
-from inspatio_gym.world import BlockRequest
+from inspatio_gym.types import Poses, Size
 
 KNOWN, UNKNOWN = "shown by the film", "never shown"
 
@@ -53,6 +52,17 @@ class Config:
     """A page with marks for `tiny-disoccluded`, to write the table between."""
 
 
+def shown_by(film: Film, fine: NDArray[np.float32], depth: NDArray[np.float32], cameras: Poses) -> NDArray[np.bool_]:
+    """Which pixels of views (m, H, W) show a place that some frame of the film sees.
+
+    fine: depth of the film's frames on the finer grid. depth (m, H, W), cameras (m, 4, 4): of the views.
+    """
+    matrix, known = film.intrinsics[0], np.zeros(depth.shape, np.bool_)
+    for one, recorded in zip(fine, film.c2w, strict=True):
+        known |= np.stack([seen_by(one, recorded, matrix, *view) for view in zip(depth, cameras, strict=True)])
+    return known
+
+
 def counted(address: str, blocks: int, size: Size) -> NDArray[np.float64]:
     """Pixels and squared errors of the fused warp, (2, 2): of disoccluded pixels known and unknown, in one world."""
     renderer = Renderer("cpu")
@@ -60,20 +70,14 @@ def counted(address: str, blocks: int, size: Size) -> NDArray[np.float64]:
     film, frames = subject.view, frames_of(blocks)
     take = wander(subject, played(subject, frames), np.arange(-(-frames // LEG)), LEG)
     at = np.arange(0, frames, EVERY)
-    source, cameras, true = take.source[at], take.c2w[at], truth(subject, take, renderer)
-    fine, matrix, depth = (
-        fine_depth(subject, np.arange(film.num_frames), renderer),
-        subject.intrinsics(0),
-        true.depth[at],
-    )
-    hidden = ~seen(fine[source], film.c2w[source], matrix, depth, cameras)
-    known = np.zeros_like(hidden)
-    for one, recorded in zip(fine, film.c2w, strict=True):
-        everywhere = (np.broadcast_to(part, (len(at), *part.shape)) for part in (one, recorded))
-        known |= seen(*everywhere, matrix, depth, cameras)
-    model = WarpModel(size)
-    (block,) = model.step([model.session(film, 0)], [BlockRequest(take.source, take.c2w, at)])  # type: ignore[arg-type]
-    squares = squared_error(block.rgb, true.rgb[at])
+    judged = Take(take.source[at], take.c2w[at])
+    true = truth(subject, judged, renderer)
+    fine = fine_depth(subject, np.arange(film.num_frames), renderer)
+    recorded = film.c2w[judged.source]
+    hidden = ~seen(fine[judged.source], recorded, film.intrinsics[0], true.depth, judged.c2w)
+    known = shown_by(film, fine, true.depth, judged.c2w)
+    shown = warped(film, take, at)["warp, fused and filled"]
+    squares = squared_error(shown, true.rgb)
     return np.array([[some.sum(), squares[some].sum()] for some in (hidden & known, hidden & ~known)])
 
 

@@ -1,5 +1,6 @@
 """The benchmark of the tiny world: its rulers, the ways of its camera, and that it judges what is shipped."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,14 @@ from safetensors.torch import save_file  # noqa: E402
 from benchmarks import disoccluded  # noqa: E402
 from benchmarks.codec_ceiling import pieces, principal  # noqa: E402
 from benchmarks.frechet import DIMENSIONS, Normal, distance, features  # noqa: E402
-from benchmarks.tiny_films import filmed, shown, truth, wander  # noqa: E402
+from benchmarks.tiny_films import filmed, fine_depth, shown, truth, wander  # noqa: E402
 from benchmarks.tiny_judges import sums  # noqa: E402
 from benchmarks.tiny_rows import Networks  # noqa: E402
 from benchmarks.tiny_world import played  # noqa: E402
-from inspatio_gym.evaluation.clips import ModelSource  # noqa: E402
+from inspatio_gym.evaluation.clips import ModelSource, Take  # noqa: E402
 from inspatio_gym.evaluation.images import psnr  # noqa: E402
 from inspatio_gym.evaluation.subject import Subject  # noqa: E402
-from inspatio_gym.geometry.poses import invert  # noqa: E402
+from inspatio_gym.geometry.poses import compose, invert, rotation_ypr  # noqa: E402
 from inspatio_gym.scenes.synthetic.batch import Renderer  # noqa: E402
 from inspatio_gym.star.dit import Dit, DitConfig  # noqa: E402
 from inspatio_gym.star.noise import block_noise  # noqa: E402
@@ -91,9 +92,18 @@ def test_networks_are_shown_and_judged_by_the_truth_of_the_cameras(subject: Subj
 
 
 def test_disoccluded_pixels_are_either_shown_by_the_film_or_never(subject: Subject):
-    pixels, squares = disoccluded.counted("synthetic:room?seed=200&style=camera", 2, subject.size).T
-    assert (pixels > 0).all()
-    assert (squares > 0).all()
+    film, renderer = subject.view, Renderer()
+    fine = fine_depth(subject, np.arange(film.num_frames), renderer)
+    away = film.c2w[3] @ compose(rotation_ypr(np.array(180.0)), np.zeros(3))  # the other way, where nothing was filmed
+    cameras = np.stack([film.c2w[3], away])
+    depth = truth(subject, Take(np.full(2, 3), cameras), renderer).depth
+    one = replace(film, c2w=film.c2w[3:4], intrinsics=film.intrinsics[3:4])
+    here, there = disoccluded.shown_by(film, fine, depth, cameras).mean((1, 2))
+    assert (here > 0.9, there) == (True, 0)
+    assert disoccluded.shown_by(one, fine[3:4], depth, cameras)[0].mean() <= here
+
+    found = disoccluded.counted("synthetic:room?seed=200&style=camera", 2, subject.size)
+    assert (found > 0).all()
     again = disoccluded.words(np.array([[30, 30 * 255**2 / 100], [70, 70 * 255**2 / 10]]))
     cells = [[cell.strip() for cell in line.split("|")[2:4]] for line in again.splitlines()[2:]]
     # mean squares of 0.01 and 0.1: 0.3 * 0.01 + 0.7 * 0.1 = 0.073, and without the first 0.07
