@@ -16,10 +16,9 @@ from benchmarks import chaos
 
 @pytest.mark.slow
 def test_training_sees_the_same_transitions_whoever_is_killed():
-    outcome = chaos.chaos(chaos.Config(minutes=0.2, every=2.0, num_envs=4, model="fake", timeout_s=120.0))
+    outcome = chaos.chaos(chaos.Config(minutes=0.25, every=2.0, num_envs=4))
     assert outcome.sound, outcome
-    assert outcome.kills >= 1
-    assert outcome.restarts >= 1
+    assert outcome.restarts == outcome.kills >= 2
     assert outcome.transitions >= 4 * 64
 
 

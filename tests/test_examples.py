@@ -56,7 +56,7 @@ def test_time_control(tmp_path: Path):
 
 
 def test_trajectory(tmp_path: Path):
-    assert "trajectory.mp4" in run("03_trajectory.py", folder=tmp_path)
+    assert "trajectory.mp4" in run("03_trajectory.py", "--path", "push_in", folder=tmp_path)
 
 
 def test_a_task_of_ones_own_rewards_whoever_looks_at_the_landmark(tmp_path: Path):
@@ -89,8 +89,11 @@ def test_torchrl(tmp_path: Path):
     assert len(re.findall(r"after \d+ steps: return of an episode -?\d+\.\d+ views", said)) == 2
 
 
-def test_cleanrl_ppo(tmp_path: Path):
-    said = run("09_cleanrl_ppo.py", "--steps", "500", "--num-envs", "4", folder=tmp_path)
+@pytest.mark.parametrize("actors", [0, 2])
+def test_cleanrl_ppo(tmp_path: Path, actors: int):
+    if actors:
+        pytest.importorskip("ray")
+    said = run("09_cleanrl_ppo.py", "--steps", "500", "--num-envs", "4", "--num-actors", str(actors), folder=tmp_path)
     first, second = (
         int(steps) for steps in re.findall(r"after (\d+) steps: return of an episode -?\d+\.\d+ views", said)
     )

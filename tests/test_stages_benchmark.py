@@ -8,8 +8,7 @@ pytest.importorskip("tensorboard")
 from benchmarks import stages  # noqa: E402
 from inspatio_gym.star.dit import DitConfig  # noqa: E402
 from inspatio_gym.training.world.stage import Stage  # noqa: E402
-
-SIZES = DitConfig(dim=32, ffn_dim=32, num_heads=2, num_layers=1, text_dim=8, text_len=2, freq_dim=16)
+from tests.star_worlds import TINY  # noqa: E402
 
 
 def test_every_stage_has_a_row(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
@@ -22,7 +21,7 @@ def test_every_stage_has_a_row(capsys: pytest.CaptureFixture[str], monkeypatch: 
         return 1.0, 2.0
 
     monkeypatch.setattr(stages, "rate", thrice)
-    stages.main(stages.Config(batch=1, frames=9, size=(32, 32), transformer=SIZES))
+    stages.main(stages.Config(batch=1, frames=9, size=(32, 32), transformer=DitConfig(**TINY)))
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][1:]
     assert [row[0].strip("| ") for row in rows] == [*stages.Config().stages]
     assert all(row[1:3] == ["1", "no"] for row in rows)

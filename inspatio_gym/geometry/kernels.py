@@ -28,6 +28,9 @@ NaN) fall into the border of the z-buffer; nothing is written out of bounds.
 Speed. Loops run over rows in stages, each over flat buffers with one kind of work, because that is what LLVM turns
 into vector code; the scattered minimum is the one loop that stays scalar.
 
+One file on purpose: of what a cached function calls, numba notices changes in the function's own file only. After a
+change in `inpaint`, clear `__pycache__`.
+
 Ref: layers after Shade et al., "Layered depth images" (SIGGRAPH 1998).
 """
 
