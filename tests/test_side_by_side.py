@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+from inspatio_gym.training.world import side_by_side as side_by_side_module
 from inspatio_gym.training.world.side_by_side import side_by_side
 
 NEEDS = {"first": (), "left": ("first",), "right": ("first",), "last": ("left", "right")}
@@ -47,6 +48,38 @@ def for_ever(folder: Path, name: str) -> None:
         time.sleep(600)
     finally:
         note(folder, f"ends {name}")
+
+
+class Deaf:
+    """While it is done away with, no exception gets out."""
+
+    def __del__(self) -> None:
+        time.sleep(600)
+
+
+def deaf(folder: Path, times: int) -> None:
+    """A spare that does not hear the first so many signals."""
+    note(folder, "begins spare")
+    for _ in range(times):
+        Deaf()
+        note(folder, "goes on")
+    time.sleep(600)
+
+
+def until(folder: Path, what: str, name: str) -> None:
+    while not any(words[0] == what for words in noted(folder)):
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("times", "heard"), [(1, 1), (9, side_by_side_module.ASKED)])
+def test_a_spare_that_does_not_hear_that_it_is_to_end_is_asked_again_and_killed_at_last(
+    times: int, heard: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(side_by_side_module, "GRACE_S", 0.5)
+    work = partial(until, tmp_path, "begins")
+    side_by_side(["one", "two"], {"one": (), "two": ("one",)}, (0, 1), work, partial(deaf, tmp_path, times), ())
+    assert [words[:2] for words in noted(tmp_path)][1:] == [["goes", "on"]] * heard
 
 
 @pytest.mark.slow

@@ -7,17 +7,26 @@
 A GPU that is free takes the first stage whose needs are met. Until there is one, one such GPU makes itself useful (`spare`).
 """
 
+import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
+from inspatio_gym.processes import descendants
+
 Name = TypeVar("Name", bound=str)
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+GRACE_S = 15.0
+"""How long a process that was asked to end may take before it is asked again."""
+ASKED = 3
+"""How often, before it is killed."""
+logger = logging.getLogger(__name__)
 
 
 def side_by_side(
@@ -41,6 +50,10 @@ def side_by_side(
     running: dict[int, tuple[Name, BaseProcess]] = {}
     idle: dict[int, BaseProcess] = {}
     masks = {gpu: _mask(gpu) for gpu in gpus}
+    began = time.monotonic()
+
+    def tell(what: str, name: Name, gpu: int) -> None:
+        logger.info("after %.0f s, %s %s on GPU %s", time.monotonic() - began, name, what, masks[gpu])
 
     def started(gpu: int, target: Callable[..., None], *arguments: Any) -> BaseProcess:
         process = context.Process(target=_on, args=(masks[gpu], target, *arguments))
@@ -62,6 +75,7 @@ def side_by_side(
                         _end([idle.pop(gpu)])
                     todo.remove(name)
                     running[gpu] = name, started(gpu, work, name)
+                    tell("begins", name, gpu)
             if not running:
                 break
             free = next((gpu for gpu in gpus if gpu not in running), None)
@@ -71,6 +85,7 @@ def side_by_side(
             for gpu, (name, process) in list(running.items()):
                 if process.exitcode is not None:
                     del running[gpu]
+                    tell(f"ends ({process.exitcode})" if process.exitcode else "ends", name, gpu)
                     if process.exitcode == 0:
                         done.add(name)
                     else:
@@ -97,9 +112,20 @@ def _mask(gpu: int) -> str:
 
 
 def _end(processes: Sequence[BaseProcess]) -> None:
+    """Ask processes to end, and again: SystemExit goes lost in a process that is just then in a finalizer."""
+    for _ in range(ASKED):
+        for process in processes:
+            process.terminate()
+        deadline = time.monotonic() + GRACE_S
+        for process in processes:
+            process.join(max(0.0, deadline - time.monotonic()))
+        processes = [process for process in processes if process.exitcode is None]
+        if not processes:
+            return
+        logger.warning("%d processes are still there %.0f s after they were asked to end", len(processes), GRACE_S)
     for process in processes:
-        process.terminate()
-    for process in processes:
+        for pid in [process.pid or 0, *descendants(process.pid or 0)]:
+            os.kill(pid, signal.SIGKILL)
         process.join()
 
 
