@@ -2,7 +2,7 @@
 
     python -m benchmarks.star                          # the 1.3B network at 480x832 on the GPU, with both codecs
     python -m benchmarks.star --size 224 128 --batches 1 2 4 8 16
-    python -m benchmarks.star --model tiny --codecs tiny --size 128 224 --device cpu --batches 1 --no-precision
+    python -m benchmarks.star --model tiny --codecs tiny --size 128 224 --device cpu --batches 1 --no-precision --dtypes float32 bfloat16
     python -m benchmarks.star --layers 2 --size 64 96 --device cpu --batches 1     # to see it run without a GPU
 
 Speed does not depend on what weights hold, so random ones of the released shapes tell it. A stage is timed between
@@ -26,6 +26,7 @@ import tyro
 from inspatio_gym.star.attention import choose, trial
 from inspatio_gym.star.dit import Dit, DitConfig
 from inspatio_gym.star.model import StarModel
+from inspatio_gym.star.precision import Dtype, as_dtype
 from inspatio_gym.star.taehv import Taehv, TaehvCodec
 from inspatio_gym.star.tiny import TINY, TINY_CODEC
 from inspatio_gym.types import Size
@@ -56,6 +57,8 @@ class Config:
     """Kernel; None measures."""
     compile: bool = False
     """Let torch.compile fuse the transformer's blocks."""
+    dtypes: tuple[Dtype, ...] = ("auto",)
+    """What the networks run in, a table for each; auto: what is usual on this device."""
     precision: bool = True
     """Also compare bfloat16 with float32."""
     steps: int = 10
@@ -322,15 +325,16 @@ def precision(config: Config) -> None:
 
 def main(config: Config) -> None:
     on_gpu = config.device != "cpu"
-    dtype = torch.bfloat16 if on_gpu else torch.float32
     name = torch.cuda.get_device_name() if on_gpu else "the CPU"
     print(f"{name}, torch {torch.__version__}")
-    if on_gpu:
-        print("attention trial, ms: " + ", ".join(f"{k} {v:.3f}" for k, v in trial(0, dtype, 128).items()))
-    rate = matrix_rate(config.device, dtype)
-    with torch.inference_mode():
-        table(config, dtype, rate)
-        if config.precision:
+    for dtype in dict.fromkeys(as_dtype(one, config.device) for one in config.dtypes):
+        if on_gpu:
+            print("attention trial, ms: " + ", ".join(f"{k} {v:.3f}" for k, v in trial(0, dtype, 128).items()))
+        rate = matrix_rate(config.device, dtype)
+        with torch.inference_mode():
+            table(config, dtype, rate)
+    if config.precision:
+        with torch.inference_mode():
             precision(config)
 
 

@@ -131,7 +131,7 @@ def test_a_rollout_is_what_the_shipped_model_shows(subject: Subject, tmp_path: P
     save_tiny(tmp_path, network.dit.half().float(), network.table.half().float(), codec)
     save_file(network.state_dict(), tmp_path / "jdmd.safetensors")
     take = wander(subject, played(subject, FRAMES), np.zeros(1, int), 12)
-    expected = ModelSource(load_tiny(subject.size, path=tmp_path), subject, key=7).film(take).rgb
+    expected = ModelSource(load_tiny(subject.size, dtype="float32", path=tmp_path), subject, key=7).film(take).rgb
 
     shape = 3, 16, subject.size[0] // 8, subject.size[1] // 8
     noise = torch.stack([block_noise(7, block, 4, shape) for block in range(2)])

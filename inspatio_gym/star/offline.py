@@ -45,15 +45,6 @@ def load_dit(
     return dit.to(device, dtype).eval().requires_grad_(False)
 
 
-def usual_dtype(device: str | torch.device) -> torch.dtype:
-    """What networks run in on `device`: bfloat16 on a GPU, float32 on the CPU. Raises ValueError for a GPU that is not there."""
-    if torch.device(device).type != "cuda":
-        return torch.float32
-    if not torch.cuda.is_available():
-        raise ValueError(f"expected a device that torch can use, got {device!r}: see `inspatio-gym doctor`")
-    return torch.bfloat16
-
-
 def weight_file(path: Path) -> Path:
     """`path` if it is a file, else the one weight file in that folder. Raises FileNotFoundError, WeightsError."""
     if not path.is_dir():

@@ -15,7 +15,8 @@ from typing import Any, Literal, get_args
 from inspatio_gym.checkpoints import locate, present
 from inspatio_gym.extras import extra
 from inspatio_gym.star.model import StarModel
-from inspatio_gym.star.offline import load_dit, usual_dtype
+from inspatio_gym.star.offline import load_dit
+from inspatio_gym.star.precision import Dtype, as_dtype
 from inspatio_gym.star.text import embed
 from inspatio_gym.types import Size
 from inspatio_gym.world import WAN
@@ -27,7 +28,6 @@ with extra("star"):
 logger = logging.getLogger(__name__)
 
 Codec = Literal["auto", "taehv", "vae"]
-DTYPES = {"auto": None, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
 def load_release(
@@ -37,7 +37,7 @@ def load_release(
     *,
     encoder: Codec = "auto",
     decoder: Codec = "auto",
-    dtype: Literal["auto", "bfloat16", "float32"] = "auto",
+    dtype: Dtype = "auto",
     attention: str | None = None,
     compile: bool = False,
     prompt: str | None = None,
@@ -47,7 +47,7 @@ def load_release(
     """Load the released model `name`; see `StarModel` for render_size, prompt, max_batch and far.
 
     encoder, decoder: "taehv" or "vae"; "auto" is TAEHV where its weights are present, else the VAE. dtype: of
-    transformer and codec; "auto" is bfloat16 on a GPU and float32 on the CPU. Prompts are encoded on the CPU in bfloat16, each
+    transformer and codec; "auto" is bfloat16 where the device multiplies it (`star/precision.py`). Prompts are encoded on the CPU in bfloat16, each
     once for all, and kept in the cache. attention: a kernel out of
     `inspatio_gym.star.attention.KERNELS`; None measures. compile: let torch.compile fuse the transformer's blocks, which
     takes minutes once.
@@ -58,10 +58,7 @@ def load_release(
     for option, choice in (("encoder", encoder), ("decoder", decoder)):
         if choice not in get_args(Codec):
             raise ValueError(f"expected {option} out of {list(get_args(Codec))}, got {choice!r}: 'auto' is the default")
-    if dtype not in DTYPES:
-        raise ValueError(f"expected dtype out of {list(DTYPES)}, got {dtype!r}: 'auto' is the default")
-    usual = usual_dtype(device)
-    kind = DTYPES[dtype] or usual
+    kind = as_dtype(dtype, device)
     found = {
         checkpoint: locate(checkpoint) for checkpoint in (name, WAN)
     }  # everything is looked for before a byte is read

@@ -32,7 +32,8 @@ from inspatio_gym.extras import extra
 from inspatio_gym.files import written_whole
 from inspatio_gym.star.dit import Dit, DitConfig
 from inspatio_gym.star.model import StarModel
-from inspatio_gym.star.offline import load_dit, usual_dtype
+from inspatio_gym.star.offline import load_dit
+from inspatio_gym.star.precision import Dtype, as_dtype
 from inspatio_gym.star.taehv import Taehv, TaehvCodec, TaehvConfig
 from inspatio_gym.star.taehv_layers import Grow, Pool
 from inspatio_gym.types import Size
@@ -156,6 +157,7 @@ def load_tiny(
     render_size: Size,
     device: str = "cpu",
     *,
+    dtype: Dtype = "auto",
     prompt: str | None = None,
     path: str | Path | None = None,
     max_batch: int | None = None,
@@ -166,21 +168,24 @@ def load_tiny(
     prompt: the name of a row of its table, "camera" if left out; a scene's caption means nothing to it. path: a folder that
     `save_tiny` wrote; left out, the checkpoint "inspatio-tiny", wherever it is found.
 
-    float32 on the CPU, bfloat16 on a GPU. Raises WeightsNotFound naming the command that makes them where there are none,
+    dtype: of transformer and codec; "auto" is bfloat16 where the device multiplies it natively, GPUs and CPUs with AVX512-BF16,
+    else float32. Sessions go on in the type they began in: machines of both kinds that exchange snapshots name one.
+
+    Raises WeightsNotFound naming the command that makes them where there are none,
     FileNotFoundError for a `path` without them, WeightsError for files that are damaged or do not fit, ValueError for
-    a prompt that no row has.
+    a prompt that no row has, or an unknown dtype.
     """
-    dtype = usual_dtype(device)
+    kind = as_dtype(dtype, device)
     folder = locate(NAME) if path is None else Path(path)
     require_files(folder, *FILES)
-    dit = load_dit(folder / DIT, folder / CONFIG, device, dtype)
+    dit = load_dit(folder / DIT, folder / CONFIG, device, kind)
     names = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["rows"]
     table = TextTable(names, dit.config.text_len, dit.config.text_dim)
     load_strictly(table, read_weights(folder / TEXT), folder / TEXT)
-    table.to(device, dtype).requires_grad_(False)
+    table.to(device, kind).requires_grad_(False)
     prompt = PROMPT if prompt is None else prompt
     table([prompt])
-    codec = TaehvCodec(Taehv.load(folder / CODEC, device, dtype))
+    codec = TaehvCodec(Taehv.load(folder / CODEC, device, kind))
     return StarModel(
         dit,
         codec,

@@ -1,0 +1,34 @@
+"""The type of a network's numbers: bfloat16 where the device multiplies it by itself, float32 elsewhere.
+
+GPUs do, and CPUs with AVX512-BF16 (since 2020) or matrix tiles; others would imitate it, more slowly than float32.
+"""
+
+from typing import Literal
+
+from inspatio_gym.extras import extra
+
+with extra("star"):
+    import torch
+
+Dtype = Literal["auto", "bfloat16", "float32"]
+DTYPES: dict[str, torch.dtype] = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+
+
+def as_dtype(name: Dtype, device: str | torch.device) -> torch.dtype:
+    """torch's type of that name; of "auto" what is usual on `device`.
+
+    Raises ValueError for a name of no type, or a GPU that is not there.
+    """
+    if name not in ("auto", *DTYPES):
+        raise ValueError(f"expected dtype out of {['auto', *DTYPES]}, got {name!r}: 'auto' is the default")
+    gpu = torch.device(device).type == "cuda"
+    if gpu and not torch.cuda.is_available():
+        raise ValueError(f"expected a device that torch can use, got {device!r}: see `inspatio-gym doctor`")
+    if name == "auto":
+        name = "bfloat16" if gpu or _native() else "float32"
+    return DTYPES[name]
+
+
+def _native() -> bool:
+    """Whether this CPU has instructions for bfloat16; torch tells nobody else so far."""
+    return bool(torch.cpu._is_avx512_bf16_supported())
