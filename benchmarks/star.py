@@ -2,7 +2,8 @@
 
     python -m benchmarks.star                          # the 1.3B network at 480x832 on the GPU, with both codecs
     python -m benchmarks.star --size 224 128 --batches 1 2 4 8 16
-    python -m benchmarks.star --model tiny --codecs tiny --size 128 224 --device cpu --batches 1 --no-precision --dtypes float32 bfloat16
+    python -m benchmarks.star --model tiny --codecs tiny --size 128 224 --device cpu --batches 1 --no-precision \\
+        --dtypes float32 bfloat16
     python -m benchmarks.star --layers 2 --size 64 96 --device cpu --batches 1     # to see it run without a GPU
 
 Speed does not depend on what weights hold, so random ones of the released shapes tell it. A stage is timed between

@@ -3,7 +3,7 @@
     subject    a world and its whole film: what its camera recorded, with true depth, as `write_scene` would store it but for
                the losses of its video file
     take       of every frame, which moment of the film, from which camera
-    shown      of takes of one length: source, render, mask, as `training.world.clips` makes them for a training
+    shown      of takes of one length: source, render, mask, as `StarModel` shows them to its networks
     truth      what the cameras of a take would have seen, 2 x 2 rays a pixel, and which of it the source frame shows
 
 A camera wanders in legs: from the recorded one out to a place drawn within the limits of the training's, there for a third
@@ -41,6 +41,7 @@ from inspatio_gym.training.world.takes import (
     FilmTake,
 )
 from inspatio_gym.types import Size
+from inspatio_gym.world import Block
 
 SAMPLES = 2  # rays along each side of a pixel
 LOOKS = 12  # moments of a film at which a place is looked at
@@ -127,10 +128,12 @@ def whole(take: Take, frames: int) -> Take:
     return Take(take.source[at], take.c2w[at])
 
 
-def shown(subjects: Sequence[Subject], takes: Sequence[Take], device: str) -> Shown:
-    """What networks are shown of a take of each subject."""
+def shown(
+    subjects: Sequence[Subject], takes: Sequence[Take], device: str, behind: Sequence[Block] | None = None
+) -> Shown:
+    """What networks are shown of a take of each subject. behind: what fills the holes of each, of all its frames."""
     clips = []
-    for subject, take in zip(subjects, takes, strict=True):
+    for k, (subject, take) in enumerate(zip(subjects, takes, strict=True)):
         film = subject.view
         rgb, depth, recorded, target, matrices = (
             torch.from_numpy(part).to(device)
@@ -144,7 +147,12 @@ def shown(subjects: Sequence[Subject], takes: Sequence[Take], device: str) -> Sh
         )
         source = rgb.movedim(-1, 1)
         render, mask = splat(source.float() / 127.5 - 1, depth, recorded, target, matrices, "frame")[:2]
-        clips.append((source, ((render + 1) * 127.5).round().to(torch.uint8), mask > 0))
+        render, covered = ((render + 1) * 127.5).round().to(torch.uint8), mask > 0
+        if behind is not None:
+            colours, known = (torch.from_numpy(part).to(device) for part in (behind[k].rgb, behind[k].covered))
+            render = torch.where(~covered & known[:, None], colours.movedim(-1, 1), render)
+            covered = covered | known[:, None]
+        clips.append((source, render, covered))
     styles = [ROWS.index(subject.world.style) for subject in subjects if subject.world is not None]
     return Shown(*map(torch.stack, zip(*clips, strict=True)), torch.tensor(styles, device=device))
 

@@ -14,7 +14,7 @@ from inspatio_gym.evaluation.images import seen_by, squared_error
 from inspatio_gym.evaluation.temporal import pause_change, reverse_difference, slow_ratio
 from inspatio_gym.types import Depth, Intrinsics, Mask, Poses, Rgb, Size
 from inspatio_gym.warp import WarpModel
-from inspatio_gym.world import BlockRequest
+from inspatio_gym.world import Block, BlockRequest
 
 WARPS = {"warp, one frame": False, "warp, fused and filled": True}
 """Rows of the warp world, and whether a background is fused from the other frames."""
@@ -58,12 +58,18 @@ class Film:
 
 def warped(film: Film, take: Take, at: NDArray[np.int64]) -> dict[str, Clips]:
     """What both warps show of a take at the frames `at`: uint8 (m, H, W, 3)."""
-    found = {}
-    for row, background in WARPS.items():
-        model = WarpModel(film.size, background=background)
-        (block,) = model.step([model.session(film, 0)], [BlockRequest(take.source, take.c2w, at)])  # type: ignore[arg-type]
-        found[row] = block.rgb
-    return found
+    return {row: _warp(film, take, at, background).rgb for row, background in WARPS.items()}
+
+
+def fused(film: Film, take: Take) -> Block:
+    """All frames of a take as the fused warp shows them: what fills the holes of what networks are shown."""
+    return _warp(film, take, np.arange(len(take)), True)
+
+
+def _warp(film: Film, take: Take, at: NDArray[np.int64], background: bool) -> Block:
+    model = WarpModel(film.size, background=background)
+    (block,) = model.step([model.session(film, 0)], [BlockRequest(take.source, take.c2w, at)])  # type: ignore[arg-type]
+    return block
 
 
 def sums(shown: Clips, truth: Clips, seen: NDArray[np.bool_]) -> dict[str, list[float]]:

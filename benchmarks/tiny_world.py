@@ -42,7 +42,7 @@ from benchmarks.frechet import DIMENSIONS, Normal, distance, features
 from benchmarks.held_out import addresses
 from benchmarks.pages import fill
 from benchmarks.tiny_films import Shown, filmed, fine_depth, frames_of, shown, truth, wander, whole
-from benchmarks.tiny_judges import WARPS, camera, one_thread, seen, sums, times, warped
+from benchmarks.tiny_judges import WARPS, camera, fused, one_thread, seen, sums, times, warped
 from benchmarks.tiny_rows import STUDENTS, WINDOW, Networks
 from benchmarks.tiny_words import CODEC, RESAMPLED, TRUTH, WORDS, Part, about
 from inspatio_gym.clock import Clock
@@ -99,6 +99,8 @@ class Config:
     """Processes for warps and judges; 0 takes all cores."""
     transformer: DitConfig = TINY
     """Sizes of the networks."""
+    background: bool = True
+    """Fill the holes of what networks are shown, as their training did unless it was told otherwise."""
     page: Path | None = None
     """A page with marks for `tiny-world`, to write the tables between."""
     sheets: Path | None = None
@@ -152,6 +154,13 @@ class Bench:
         futures = [self.pool.submit(warped, s.view, t, at) for s, t in zip(subjects, wanted, strict=True)]
         return lambda: {row: np.stack([future.result()[row] for future in futures]) for row in WARPS}
 
+    def shown(self, subjects: list[Subject], wanted: list[Take]) -> Shown:
+        """What the networks are shown of a take of each subject."""
+        views, behind = [subject.view for subject in subjects], None
+        if self.config.background:
+            behind = list(self.pool.map(fused, views, wanted))
+        return shown(subjects, wanted, self.config.device, behind)
+
     def made(
         self, clips: Shown, true: Sequence[NDArray[np.uint8]] | None, at: NDArray[np.int64] | slice = slice(None)
     ) -> Rows:
@@ -180,7 +189,7 @@ def views(bench: Bench) -> dict[str, Any]:
         fine = fine_depth(subject, source, bench.renderer)
         recorded = subject.view.c2w[source]
         masks.append(bench.pool.submit(seen, fine, recorded, subject.intrinsics(0), true[-1].depth[at], take.c2w[at]))
-    clips = shown(subjects, wanted, bench.config.device)
+    clips = bench.shown(subjects, wanted)
     rows = bench.made(clips, [one.rgb for one in true], at)
     rows = warps() | rows
     judged = {
@@ -231,7 +240,7 @@ def short(bench: Bench) -> dict[str, Any]:
     ]
     warps = bench.warps(subjects, joined, np.arange(each * WINDOW))
     true = [truth(s, take, bench.renderer) for s, take in zip(repeated, bar(filled, "truth"), strict=True)]
-    made = bench.made(shown(repeated, filled, bench.config.device), [one.rgb for one in true])
+    made = bench.made(bench.shown(repeated, filled), [one.rgb for one in true])
     rows = {TRUTH: np.stack([one.rgb for one in true])}
     rows |= {row: films.reshape(-1, WINDOW, *films.shape[2:]) for row, films in warps().items()}
     judges: dict[str, Any] = {}
@@ -268,7 +277,7 @@ def long(bench: Bench) -> dict[str, Any]:
             truth(s, Take(t.source[at], t.c2w[at]), bench.renderer).rgb
             for s, t in zip(subjects, bar(wanted, "truth"), strict=True)
         ]
-        rows = bench.made(shown(subjects, wanted, bench.config.device), None, at)
+        rows = bench.made(bench.shown(subjects, wanted), None, at)
         judged[path] = {
             row: {
                 subject.name: [
@@ -295,7 +304,7 @@ def looks(bench: Bench) -> dict[str, Any]:
     subjects, others = (bench.subjects(first, ("camera",)) for first in LOOK_SEEDS)
     leg = WINDOW - FIRST_FRAMES
     wanted = [wander(subject, played(subject, WINDOW), np.zeros(1, int), leg) for subject in subjects]
-    clips = shown(subjects, wanted, bench.config.device)
+    clips = bench.shown(subjects, wanted)
     true = [truth(s, take, bench.renderer).rgb for s, take in zip(subjects, bar(wanted, "truth"), strict=True)]
     here, elsewhere = (
         np.stack([one.view.pictures[played(one, WINDOW)] for one in some]) for some in (subjects, others)

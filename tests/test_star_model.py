@@ -1,5 +1,7 @@
 """The STAR world behind the protocol: laws of sessions, on the real classes and small random weights."""
 
+from dataclasses import replace
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from inspatio_gym.star.mask import mask_latents
 from inspatio_gym.star.model import StarModel
 from inspatio_gym.star.noise import block_noise
 from inspatio_gym.star.offline import generate_latents
+from inspatio_gym.warp import WarpModel
 from inspatio_gym.world import BlockRequest, best_model, load_model
 from tests.star_worlds import SIZE, tiny_codec, tiny_star
 
@@ -138,6 +141,27 @@ class TestBlocks:
         wanted = [0, 8, 9, 20, 21, 32]
         pictures = ((video[0, wanted] + 1) * 127.5).round().permute(0, 2, 3, 1).numpy()
         assert np.abs(np.concatenate(shown) - pictures).max() <= 1
+
+    def test_a_background_fills_holes_as_the_warp_world_does(self, model, room_scene):
+        asked = request(room_scene, 30, 12, sideways=0.3)
+        filling = tiny_star(background=True)
+        (warped,) = WarpModel(SIZE).start([room_scene], [0], [replace(asked, observe=np.arange(12))])[1]
+        with torch.inference_mode():
+            fresh = model.session(room_scene, 0)
+            frames = model._frames(fresh.view, asked.source)[None]
+            render, mask, depth = model._splat(frames, [fresh], [asked])
+            filled, known, deep = filling._splat(frames, [fresh], [asked])
+        new = (known > mask)[0, :, 0].numpy()
+        assert 0.01 < new.mean() < 0.5
+        np.testing.assert_array_equal(new, (mask[0, :, 0] == 0).numpy() & warped.covered)
+        for before, after, other in (
+            (render, filled, warped.rgb / np.float32(127.5) - 1),
+            (depth, deep, warped.depth[..., None]),
+        ):
+            before, after = (part[0].movedim(1, -1).numpy() for part in (before, after))
+            np.testing.assert_array_equal(after[~new], before[~new])
+            np.testing.assert_allclose(after[new], other[new], atol=1e-6)
+        assert filling.digest != model.digest
 
     def test_wrong_requests_are_named(self, model, room_scene):
         with pytest.raises(ValueError, match="first block of 9 frames, got 12"):

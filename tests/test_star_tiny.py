@@ -1,6 +1,7 @@
 """`model="tiny"`: what it may cost, the folder that it is read from, and the world that it makes."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def saved(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("checkpoints")
     torch.manual_seed(0)
     dit = tiny_dit(text_len=TINY.text_len, text_dim=TINY.text_dim)
-    save_tiny(root / NAME, dit, TextTable(), Taehv(SMALL))
+    save_tiny(root / NAME, dit, TextTable(), Taehv(SMALL), background=True)
     return root
 
 
@@ -145,6 +146,14 @@ class TestText:
 
 
 class TestFolder:
+    def test_holes_are_filled_if_they_were_in_the_training(self, saved, tmp_path):
+        shutil.copytree(saved / NAME, tmp_path, dirs_exist_ok=True)
+        record = json.loads((tmp_path / CONFIG).read_text())
+        older = {name: value for name, value in record.items() if name != "background"}
+        for told, expected in ((record, True), (record | {"background": False}, False), (older, False)):
+            (tmp_path / CONFIG).write_text(json.dumps(told))
+            assert load_tiny(SIZE, path=tmp_path).background == expected
+
     def test_weights_come_back_rounded_to_16_bits(self, saved):
         model = load_tiny(SIZE, dtype="float32", path=saved / NAME)
         dit = tiny_dit(text_len=TINY.text_len, text_dim=TINY.text_dim)

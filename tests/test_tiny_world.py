@@ -14,7 +14,7 @@ from benchmarks import disoccluded  # noqa: E402
 from benchmarks.codec_ceiling import pieces, principal  # noqa: E402
 from benchmarks.frechet import DIMENSIONS, Normal, distance, features  # noqa: E402
 from benchmarks.tiny_films import filmed, fine_depth, shown, truth, wander  # noqa: E402
-from benchmarks.tiny_judges import sums  # noqa: E402
+from benchmarks.tiny_judges import fused, sums  # noqa: E402
 from benchmarks.tiny_rows import Networks  # noqa: E402
 from benchmarks.tiny_world import played  # noqa: E402
 from inspatio_gym.evaluation.clips import ModelSource, Take  # noqa: E402
@@ -87,6 +87,10 @@ def test_networks_are_shown_and_judged_by_the_truth_of_the_cameras(subject: Subj
     clips, true = shown([subject], [take], "cpu"), truth(subject, take, Renderer())
     render, mask = clips.render[0].movedim(1, -1).numpy(), clips.mask[0, :, 0].numpy()
     assert psnr(render, true.rgb, mask) > psnr(np.roll(render, 1, 0), true.rgb, mask)
+    filled = shown([subject], [take], "cpu", [fused(subject.view, take)])
+    render, known = filled.render[0].movedim(1, -1).numpy(), filled.mask[0, :, 0].numpy() & ~mask
+    assert known.sum() > 0.1 * np.count_nonzero(~mask)
+    assert psnr(render, true.rgb, known) > psnr(np.roll(render, 2, 2), true.rgb, known) + 1
     pixels, squares = sums(true.rgb, true.rgb, mask)["disoccluded"]
     assert (pixels, squares) == (np.count_nonzero(~mask), 0)
 
@@ -125,10 +129,13 @@ def test_the_film_known_by_heart_leaves_the_errors_of_what_is_never_shown():
     ]
 
 
-def test_a_rollout_is_what_the_shipped_model_shows(subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("background", [True, False])
+def test_a_rollout_is_what_the_shipped_model_shows(
+    background: bool, subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     torch.manual_seed(0)
     network, codec = Prompted(Dit(SIZES), TextTable(text_len=2, text_dim=8)), Taehv(CODEC)
-    save_tiny(tmp_path, network.dit.half().float(), network.table.half().float(), codec)
+    save_tiny(tmp_path, network.dit.half().float(), network.table.half().float(), codec, background)
     save_file(network.state_dict(), tmp_path / "jdmd.safetensors")
     take = wander(subject, played(subject, FRAMES), np.zeros(1, int), 12)
     expected = ModelSource(load_tiny(subject.size, dtype="float32", path=tmp_path), subject, key=7).film(take).rgb
@@ -138,6 +145,7 @@ def test_a_rollout_is_what_the_shipped_model_shows(subject: Subject, tmp_path: P
     draws = iter((noise[:, 0].flatten(0, 1)[None], noise[:, 1:].movedim(1, 0).flatten(1, 2)[None]))
     monkeypatch.setattr(causal, "draw_noise", lambda *_: next(draws))
     networks = Networks(tmp_path, SIZES, "cpu")
-    made = networks.student("jdmd", networks.known(shown([subject], [take], "cpu")))
+    behind = [fused(subject.view, take)] if background else None
+    made = networks.student("jdmd", networks.known(shown([subject], [take], "cpu", behind)))
     assert expected.std() > 5
     np.testing.assert_array_equal(made[0].movedim(1, -1).numpy(), expected)

@@ -71,9 +71,27 @@ def test_what_is_covered_shows_the_truth_and_holes_are_black():
     assert psnr(clips.render[covered], clips.target.roll(7, -1)[covered]) < 20
 
 
+@pytest.mark.parametrize("name", list(WORLDS))
+def test_holes_show_what_other_frames_of_the_film_do_and_nothing_that_moves(name: str):
+    plan = ClipPlan(seed=3, names=(name,), styles=("plain",), size=(48, 80), frames=21, clips=4)
+    take, clips = draw_pairs(plan, 0), next(pairs(plan, 4))
+    bare = next(pairs(replace(plan, background=False), 4))
+    filled = clips.mask & ~bare.mask
+    assert (clips.mask >= bare.mask).all()
+    assert torch.equal(clips.render * bare.mask, bare.render)
+    assert (clips.render * ~clips.mask == 0).all()
+    assert filled.sum() > 0.02 * (~bare.mask).sum()
+    assert filled.sum() < 0.8 * (~bare.mask).sum()
+    colours = filled.expand_as(clips.render)
+    assert psnr(clips.render[colours], clips.target[colours]) > 20
+    world = world_of(take.world)
+    ids = trace(take.shots, plan.size, plan.samples)[2][take.where.max() + 1 :]
+    assert not (filled.flatten(0, 1)[:, 0].numpy() & world.moving(ids)).any()
+
+
 def test_a_render_is_what_an_environment_would_show_the_model():
     """Computed again from the scene's own units: the world's scale, its cameras and its depth."""
-    plan = ClipPlan(seed=3, names=("table",), styles=("plain",), size=SIZE, frames=9, clips=1)
+    plan = ClipPlan(seed=3, names=("table",), styles=("plain",), size=SIZE, frames=9, clips=1, background=False)
     take, clips = draw_pairs(plan, 0), next(pairs(plan, 1))
     world, recorded = world_of(take.world), take.where.max() + 1
     times_s = take.frames[0] / world.fps

@@ -56,7 +56,7 @@ def splat(
     """
     _check(frames, depth, source_c2w, target_c2w, intrinsics, normalizer)
     height, width = frames.shape[2:]
-    x, y, z = _project(depth, source_c2w, target_c2w, intrinsics)
+    x, y, z = project(depth, source_c2w, target_c2w, intrinsics)
     valid = _valid(x, y, z, depth)
 
     far = torch.log1p(torch.where(valid, z, 0).clamp(0, FARTHEST))
@@ -90,7 +90,7 @@ def splat(
 
 def farthest(depth: Tensor, source_c2w: Tensor, target_c2w: Tensor, intrinsics: Tensor) -> float:
     """max log(1 + d) over frames (F, ...), as `splat` takes it: the greatest over the parts of a clip normalises it whole."""
-    x, y, z = _project(depth, source_c2w, target_c2w, intrinsics)
+    x, y, z = project(depth, source_c2w, target_c2w, intrinsics)
     return float(torch.log1p(torch.where(_valid(x, y, z, depth), z, 0).clamp(0, FARTHEST)).max())
 
 
@@ -99,8 +99,8 @@ def _valid(x: Tensor, y: Tensor, z: Tensor, depth: Tensor) -> Tensor:
     return (z > 0) & torch.isfinite(x) & torch.isfinite(y) & (depth.flatten(1) > 0)
 
 
-def _project(depth: Tensor, source_c2w: Tensor, target_c2w: Tensor, intrinsics: Tensor) -> tuple[Tensor, ...]:
-    """Pixel coordinates x, y and depth z in the target camera of every source pixel, each (F, H * W)."""
+def project(depth: Tensor, source_c2w: Tensor, target_c2w: Tensor, intrinsics: Tensor) -> tuple[Tensor, ...]:
+    """Pixel coordinates x, y and depth z in the target camera of every source pixel, each (F, H * W); arguments as of `splat`."""
     _, _, height, width = depth.shape
     wide = torch.float64  # the matrices, not the pixels: their product decides on which side of a border a point lands
     lift = torch.linalg.inv(intrinsics.to(wide))

@@ -3,13 +3,14 @@
 A step of one session, a block of 4 t frames (the first: 1 + 4 (t - 1); the released models have t = 3, so 9 and 12):
 
     splat      the scene's frames, lifted by depth, into the target cameras    render (F, 3, H, W), mask, depth
+               and, for a model that learnt it, other frames into the holes
     encode     the render; the source frames as shown                           latents (1, t, 16, H/8, W/8) each
     prefill    reference latents and the previous block's                       keys and values of every layer
     denoise    four steps, steered by mask and render                           latents (1, t, 16, H/8, W/8)
     decode     to frames, of which the observed ones are handed out
 
 All of it on one device, float32 or bfloat16 in the networks, float32 in the latents. Depth is the splat's, holes filled
-from their farther rim; `covered` is the splat's mask.
+from their farther rim; `covered` is the mask.
 
 Sessions are stepped in batches of `max_batch`: one world at a time on the CPU, where batching gains nothing and a
 product of matrices rounds differently for another batch, so that a world never depends on its batch mates.
@@ -33,7 +34,7 @@ from inspatio_gym.star.references import ReferenceStore
 from inspatio_gym.star.schedule import Schedule, sample_block
 from inspatio_gym.star.session import Past, StarSession, follow
 from inspatio_gym.types import Size
-from inspatio_gym.warp import at_size
+from inspatio_gym.warp import WarpModel, WarpSession, at_size
 from inspatio_gym.world import Block, BlockRequest
 
 with extra("star"):
@@ -59,7 +60,8 @@ class StarModel:
     render_size: (height, width), multiples of 16. latents_per_block: t. prompt: shown instead of the scene's caption.
     max_batch: worlds in one call of the networks, always 1 on the CPU; memory grows with it, and None takes as many as
     fill a GPU. far: None normalises the splat's
-    depth weights by each frame's farthest point; a number, log(1 + depth), is used for every frame instead.
+    depth weights by each frame's farthest point; a number, log(1 + depth), is used for every frame instead. background: fill
+    the render's holes with what other frames of the film show there, as the warp world does (`layers`).
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class StarModel:
         prompt: str | None = None,
         max_batch: int | None = None,
         far: float | None = None,
+        background: bool = False,
     ):
         if latents_per_block < 1 or (max_batch is not None and max_batch < 1):
             raise ValueError(
@@ -104,10 +107,12 @@ class StarModel:
         self.nondeterministic = self.device.type != "cpu"
         told = (
             name, dit.config, weights_digest(dit), encoder.name, weights_digest(encoder.network), decoder.name,
-            weights_digest(decoder.network), self.schedule, latents_per_block, prompt, far,
+            weights_digest(decoder.network), self.schedule, latents_per_block, prompt, far, background,
         )  # fmt: skip
         self.digest = hashlib.blake2b(repr(told).encode(), digest_size=16).hexdigest()
+        self.background = background
         self.memory = max(encoder.receptive_latents, decoder.receptive_latents)
+        self._warp = WarpModel(self.render_size) if background else None
         self._references = ReferenceStore()
         self._texts: dict[str, Text] = {}
         self._cache: KeyValues | None = None
@@ -240,7 +245,17 @@ class StarModel:
             return_depth=True,
         )
         render, mask, z = (part.unflatten(0, (len(sessions), -1)) for part in parts)
-        return render, mask, z
+        if self._warp is None:
+            return render, mask, z
+        wanted = [BlockRequest(r.source, r.c2w, np.arange(len(r.source))) for r in requests]
+        warped = self._warp.step([WarpSession(s.view) for s in sessions], wanted)
+        rgb, depths, covered = (
+            torch.from_numpy(np.stack([getattr(block, name) for block in warped])).to(self.device)
+            for name in ("rgb", "depth", "covered")
+        )
+        known = (mask == 0) & covered[:, :, None]
+        render = torch.where(known, rgb.movedim(-1, 2).float() / 127.5 - 1, render)
+        return render, torch.where(known, 1, mask), torch.where(known, depths[:, :, None], z)
 
     def _frames(self, view: Any, source: NDArray[np.int64]) -> Tensor:
         """Source frames (F, 3, H, W) in [-1, 1]."""

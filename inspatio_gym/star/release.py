@@ -47,8 +47,8 @@ def load_release(
     """Load the released model `name`; see `StarModel` for render_size, prompt, max_batch and far.
 
     encoder, decoder: "taehv" or "vae"; "auto" is TAEHV where its weights are present, else the VAE. dtype: of
-    transformer and codec; "auto" is bfloat16 where the device multiplies it (`star/precision.py`). Prompts are encoded on the CPU in bfloat16, each
-    once for all, and kept in the cache. attention: a kernel out of
+    transformer and codec; "auto" is bfloat16 where the device multiplies it (`star/precision.py`). Prompts are encoded on
+    the CPU in bfloat16, each once for all, and kept in the cache. attention: a kernel out of
     `inspatio_gym.star.attention.KERNELS`; None measures. compile: let torch.compile fuse the transformer's blocks, which
     takes minutes once.
 

@@ -11,7 +11,8 @@ as it reads words.
 
 On disk, in a folder, at 16 bits:
 
-    config.json           sizes of the transformer, names of the rows; the codec's sizes are those of its weights
+    config.json           sizes of the transformer, names of the rows, whether holes are filled by a background; the
+                          codec's sizes are those of its weights
     dit.safetensors       the transformer
     text.safetensors      the table
     codec.safetensors     the codec
@@ -144,13 +145,17 @@ def _carry_colours(conv: nn.Conv2d, inputs: int = 1, outputs: int = 1) -> None:
         weight[:, colour, :, colour, reach, reach] = 1 / (inputs * conv.stride[0] ** 2)
 
 
-def save_tiny(folder: Path, dit: Dit, table: TextTable, codec: Taehv) -> None:
-    """Write the folder that `load_tiny` reads, as float16; what else lies in it stays. Every file is whole or not there."""
+def save_tiny(folder: Path, dit: Dit, table: TextTable, codec: Taehv, background: bool = False) -> None:
+    """Write the folder that `load_tiny` reads, as float16; what else lies in it stays. Every file is whole or not there.
+
+    background: whether it was trained on renders whose holes a background fills; see `StarModel`.
+    """
     for name, module in ((DIT, dit), (TEXT, table), (CODEC, codec)):
         with written_whole(folder / name) as partial:
             save_file({key: value.half().contiguous().cpu() for key, value in module.state_dict().items()}, partial)
     with written_whole(folder / CONFIG) as partial:
-        partial.write_text(json.dumps({"config": asdict(dit.config), "rows": table.names}, indent=2) + "\n")
+        record = {"config": asdict(dit.config), "rows": table.names, "background": background}
+        partial.write_text(json.dumps(record, indent=2) + "\n")
 
 
 def load_tiny(
@@ -179,8 +184,8 @@ def load_tiny(
     folder = locate(NAME) if path is None else Path(path)
     require_files(folder, *FILES)
     dit = load_dit(folder / DIT, folder / CONFIG, device, kind)
-    names = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["rows"]
-    table = TextTable(names, dit.config.text_len, dit.config.text_dim)
+    record = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    table = TextTable(record["rows"], dit.config.text_len, dit.config.text_dim)
     load_strictly(table, read_weights(folder / TEXT), folder / TEXT)
     table.to(device, kind).requires_grad_(False)
     prompt = PROMPT if prompt is None else prompt
@@ -196,4 +201,5 @@ def load_tiny(
         prompt=prompt,
         max_batch=max_batch,
         far=far,
+        background=record.get("background", False),
     )

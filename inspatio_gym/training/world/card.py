@@ -23,7 +23,7 @@ def export(
     """Put the model together that `stage` left, and give back its folder. builds_on: the stages before it. config: that of the
     training."""
     folder = run / (NAME if stage == SHIPPED else f"{NAME}-{stage}")
-    save_tiny(folder, network.dit, network.table, codec)
+    save_tiny(folder, network.dit, network.table, codec, config["clips"]["background"])
     with written_whole(folder / "README.md") as partial:
         partial.write_text("\n".join(_card(run, (*builds_on, stage), network, codec, config)) + "\n", encoding="utf-8")
     return folder
@@ -49,6 +49,8 @@ def _card(run: Path, stages: Sequence[str], network: Prompted, codec: Taehv, con
     yield f"- Pairs of styles {', '.join(clips['styles'])}, and films of style camera, which stands for real video."
     yield f"- Clips of {clips['frames']} frames; cameras up to {clips['turn_deg']:g} degrees and {clips['move']:g} median depths "
     yield "  away from the recorded one."
+    if clips["background"]:
+        yield "- Holes of renders are filled with what other frames of the film show there."
     yield ""
     yield "## Recipe"
     yield ""

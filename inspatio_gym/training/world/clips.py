@@ -4,8 +4,9 @@
 
     source   (B, F, 3, H, W)   the recorded video's frames, in the order shown: played, paused, slow or reversed
     target   (B, F, 3, H, W)   the truth from a novel camera at the same moments
-    render   (B, F, 3, H, W)   the source, lifted by its true depth and splatted into the novel cameras
-    mask     (B, F, 1, H, W)   where anything landed
+    render   (B, F, 3, H, W)   the source, lifted by its true depth and splatted into the novel cameras; in the holes, what
+                               other frames of the film show there (`background`)
+    mask     (B, F, 1, H, W)   where there is either
     films    (B, F, 3, H, W)   worlds of style "camera" through their sensor, played forward
 
 Bytes on the device: x / 127.5 - 1 is what `StarModel` shows its networks, and the holes of a render, bytes of 0, are -1
@@ -34,9 +35,12 @@ with extra("star"):
 
     from inspatio_gym.geometry.splatting import splat
     from inspatio_gym.scenes.synthetic.sensor_batch import develop
+    from inspatio_gym.training.world.background import Recorded, Wanted, fuse
 
 __all__ = ["ROWS", "ClipPlan", "Pairs", "films", "pairs", "render_films", "render_pairs"]
 
+LOOKED_AT = 8
+"""Frames of a film that fill holes."""
 ROWS = ("null", *STYLES)
 """What a style's number counts: the rows of the table that stands for text."""
 Take = TypeVar("Take")
@@ -102,26 +106,31 @@ def _batches(
 def render_pairs(renderer: Renderer, plan: ClipPlan, take: PairTake) -> Pairs:
     """The pairs of one world, on the renderer's device."""
     device = renderer.device
-    rgb, depth, _ = (torch.as_tensor(part) for part in renderer.trace(take.shots, plan.size, plan.samples))
-    shown, where = take.where.max() + 1, torch.from_numpy(take.where.ravel()).to(device)
+    rgb, depth, ids = (torch.as_tensor(part) for part in renderer.trace(take.shots, plan.size, plan.samples))
+    depth = depth * take.scale
+    shown, where = int(take.where.max()) + 1, torch.from_numpy(take.where.ravel()).to(device)
     frames = rgb.movedim(-1, 1).contiguous()
-    source = (frames[:shown] if take.filmed is None else _developed(renderer, plan, take.filmed))[where]
+    film = frames[:shown] if take.filmed is None else _developed(renderer, plan, take.filmed)
     cameras = take.shots.c2w.copy()
     cameras[:, :3, 3] *= take.scale
-    recorded, novel, lenses = (
-        torch.from_numpy(part).to(device)
-        for part in (cameras[take.where.ravel()], cameras[shown:], take.shots.intrinsics[shown:])
-    )
-    render, mask = splat(
-        source.float() / 127.5 - 1, depth[:shown][where][:, None] * take.scale, recorded, novel, lenses, "frame"
-    )[:2]
-    render = ((render + 1) * 127.5).round().to(torch.uint8)
+    c2w, lenses = (torch.from_numpy(part).to(device) for part in (cameras, take.shots.intrinsics[shown:]))
+    source, recorded, novel = film[where], c2w[where], c2w[shown:]
+    render, mask = splat(source.float() / 127.5 - 1, depth[where][:, None], recorded, novel, lenses, "frame")[:2]
+    render, covered = ((render + 1) * 127.5).round().to(torch.uint8), mask > 0
+    if plan.background:
+        still = ~torch.isin(ids, torch.from_numpy(take.moving_ids).to(device))
+        some = torch.linspace(0, shown - 1, min(LOOKED_AT, shown), device=device).round().long()
+        colours, known = fuse(
+            Recorded(film[some], depth[some], still[some], c2w[some]),
+            Wanted(depth[shown:], still[shown:], novel, recorded, lenses),
+        )
+        render, covered = torch.where(covered, render, torch.where(known, colours, 0)), covered | known
     style = torch.full((len(take.where),), ROWS.index(take.style), device=device)
 
     def clips(flat: Tensor) -> Tensor:
         return flat.unflatten(0, take.where.shape)
 
-    return Pairs(clips(source), clips(frames[shown:]), clips(render), clips(mask > 0), style)
+    return Pairs(clips(source), clips(frames[shown:]), clips(render), clips(covered), style)
 
 
 def render_films(renderer: Renderer, plan: ClipPlan, take: FilmTake) -> tuple[Tensor]:

@@ -68,6 +68,8 @@ class ClipPlan:
     """A camera of a pair looks at most so far to the side of the recorded one, half as far up or down."""
     move: float = 0.3
     """And stands at most so far from it, in median depths, half as far up or down."""
+    background: bool = True
+    """Fill holes of renders with what other frames of the film show there, as a world does that is stepped."""
     held: float = 0.5
     """Share of the pairs whose first block is seen from one camera, as after an environment's reset."""
 
@@ -107,6 +109,8 @@ class PairTake(NamedTuple):
     """Scene units a metre: one over the median depth of the recorded views."""
     world: str
     """A name that `load_scene` takes: "synthetic:room?seed=1234&style=camera"."""
+    moving_ids: NDArray[np.int32]
+    """Which objects of it move."""
     style: str
     filmed: Exposures | None
     """Of the U recorded frames, in style camera."""
@@ -151,7 +155,8 @@ def draw_pairs(plan: ClipPlan, index: int) -> PairTake:
     shots = take(recorded, np.concatenate([np.arange(len(shown)), where.ravel()]))
     shots = shots._replace(c2w=np.concatenate([path, novel]))
     filmed = _exposures(world, shown, plan, rng) if world.style == "camera" else None
-    return PairTake(shots, where, frames, 1 / float(np.median(depth)), world.address, world.style, filmed)
+    scale = 1 / float(np.median(depth))
+    return PairTake(shots, where, frames, scale, world.address, world.moving_ids, world.style, filmed)
 
 
 def draw_films(plan: ClipPlan, index: int) -> FilmTake:
