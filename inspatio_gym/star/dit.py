@@ -87,8 +87,7 @@ class RmsNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        wide = x.float()
-        return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + EPS)).to(x.dtype) * self.weight
+        return functional.rms_norm(x.float(), x.shape[-1:], eps=EPS).to(x.dtype) * self.weight
 
 
 class Heads(nn.Module):
@@ -124,7 +123,7 @@ class DitBlock(nn.Module):
     def remember(self, x: Tensor, modulation: Tensor, turn: Pair, past: Layer) -> tuple[Tensor, Pair]:
         """Hand the keys and values of tokens x (B, T, dim) to `past`; returns what they were made from, and all of them."""
         shift, scale = (self.modulation + modulation)[:, :2].chunk(2, 1)
-        x = _norm(x) * (1 + scale) + shift
+        x = torch.addcmul(shift, _norm(x), 1 + scale)
         return x, past.extend(rotate(self.self_attn.keys(x), *turn), self.self_attn.values(x))
 
     def forward(
@@ -142,10 +141,10 @@ class DitBlock(nn.Module):
         own, seen = self.remember(x, modulation, turn, past)
         _, _, gate, ffn_shift, ffn_scale, ffn_gate = (self.modulation + modulation).chunk(6, 1)
         queries = rotate(self.self_attn.queries(own), *turn)
-        x = x + gate * self.self_attn.o(attend(queries, *seen).flatten(2))
+        x = torch.addcmul(x, gate, self.self_attn.o(attend(queries, *seen).flatten(2)))
         queries = self.cross_attn.queries(self.norm3(x))
         x = x + self.cross_attn.o(attend(queries, text_keys, text_values).flatten(2))
-        return x + ffn_gate * self.ffn(_norm(x) * (1 + ffn_scale) + ffn_shift), seen
+        return torch.addcmul(x, ffn_gate, self.ffn(torch.addcmul(ffn_shift, _norm(x), 1 + ffn_scale))), seen
 
 
 class Head(nn.Module):
@@ -158,7 +157,7 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         shift, scale = (self.modulation + time[:, None]).chunk(2, 1)
-        return self.head(_norm(x) * (1 + scale) + shift)
+        return self.head(torch.addcmul(shift, _norm(x), 1 + scale))
 
 
 class Dit(nn.Module):

@@ -2,7 +2,9 @@
 
 The head_dim channels of a head are c = head_dim / 2 complex numbers, adjacent pairs; the first c - 2 (c // 3) of them turn
 with the latent frame, the next c // 3 with the row, the last c // 3 with the column. Pair i of an axis with n pairs turns
-by index * 10000^(-i / n). Angles are computed in float64, the turn itself in float32.
+by index * 10000^(-i / n). Angles are computed in float64, the turn itself in float32:
+
+    (re, im) -> (re cos - im sin, im cos + re sin)  =  (re, im) (cos, cos) + (im, re) (-sin, sin)
 
 Ref: Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding".
 """
@@ -21,7 +23,7 @@ THETA = 10000.0
 @lru_cache(maxsize=32)
 @torch.inference_mode(False)  # what is kept serves training, too, whoever asked first
 def angles(grid: tuple[int, int, int], first_frame: int, head_dim: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of every token's turns, float32 (tokens, 1, head_dim / 2) each.
+    """What `rotate` multiplies by, float32 (tokens, 1, head_dim / 2, 2) each: cosines twice, sines with both signs.
 
     grid: frames, rows, columns of tokens. first_frame: index of the first frame; rows and columns begin at 0.
     """
@@ -35,10 +37,11 @@ def angles(grid: tuple[int, int, int], first_frame: int, head_dim: int, device: 
         shape[axis] = count
         turns.append(turn.view(shape).expand(*grid, share))
     turn = torch.cat(turns, -1).flatten(0, 2)[:, None]
-    return turn.cos().float().to(device), turn.sin().float().to(device)
+    cos, sin = turn.cos(), turn.sin()
+    return torch.stack((cos, cos), -1).float().to(device), torch.stack((-sin, sin), -1).float().to(device)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn the heads of tokens x (B, tokens, heads, head_dim) by their angles."""
-    re, im = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-    return torch.stack((re * cos - im * sin, re * sin + im * cos), -1).flatten(-2).to(x.dtype)
+    """Turn the heads of tokens x (B, tokens, heads, head_dim) by their `angles`."""
+    pairs = x.float().unflatten(-1, (-1, 2))
+    return torch.addcmul(pairs * cos, pairs.flip(-1), sin).flatten(-2).to(x.dtype)
