@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from inspatio_gym.star import generate_latents, load_dit
-from inspatio_gym.star.attention import candidates, choose
+from inspatio_gym.star.attention import KERNELS, candidates, choose
 from inspatio_gym.star.dit import Dit, DitConfig
 from inspatio_gym.star.mask import mask_latents
 from inspatio_gym.star.noise import block_noise
@@ -368,9 +368,15 @@ class TestAttention:
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
         assert candidates(torch.device("cuda"), torch.float16) == ["sdpa"]
 
-    def test_the_cpu_has_one_kernel(self):
+    def test_the_cpu_takes_torchs_own_unless_it_is_told(self):
         assert candidates(torch.device("cpu"), torch.float32) == ["sdpa"]
+        assert choose("cpu", torch.bfloat16) == "sdpa"
+        assert choose("cpu", torch.bfloat16, "products") == "products"
         assert choose("cpu", torch.float32) == "sdpa"
+
+    def test_two_products_are_what_torch_computes(self):
+        q, k, v = (torch.randn(2, length, 3, 8, generator=torch.manual_seed(length)) for length in (5, 7, 7))
+        torch.testing.assert_close(KERNELS["products"](q, k, v), KERNELS["sdpa"](q, k, v), atol=1e-6, rtol=1e-5)
 
     def test_a_kernel_that_cannot_work_is_refused(self, monkeypatch):
         with pytest.raises(ValueError, match="'flash2'"):

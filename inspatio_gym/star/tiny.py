@@ -183,7 +183,10 @@ def load_tiny(
     kind = as_dtype(dtype, device)
     folder = locate(NAME) if path is None else Path(path)
     require_files(folder, *FILES)
-    dit = load_dit(folder / DIT, folder / CONFIG, device, kind)
+    short = (
+        "products" if kind == torch.bfloat16 and torch.device(device).type == "cpu" else None
+    )  # all scores fit a cache
+    dit = load_dit(folder / DIT, folder / CONFIG, device, kind, short)
     record = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     table = TextTable(record["rows"], dit.config.text_len, dit.config.text_dim)
     load_strictly(table, read_weights(folder / TEXT), folder / TEXT)

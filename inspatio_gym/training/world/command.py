@@ -114,7 +114,7 @@ class TrainWorldConfig:
     """Where networks learn and pictures are drawn: "cpu" or "cuda"."""
     gpus: tuple[int, ...] = ()
     """Numbers of GPUs for stages that do not wait for each other, with --device cuda; none trains them one after another."""
-    codec: Rated = field(default_factory=lambda: Rated(8.0, 100_000, 4, 6e-4))
+    codec: Rated = field(default_factory=lambda: Rated(7.5, 100_000, 4, 6e-4))
     """How long and how fast the codec is trained."""
     control: Rated = field(default_factory=lambda: Rated(2.5, 100_000, 32, 5e-4))
     """The same of the control teacher."""
