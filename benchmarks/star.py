@@ -324,6 +324,7 @@ def precision(config: Config) -> None:
     print(f"\nbfloat16 against float32, one block: latents differ by {100 * relative:.2f}% (relative 2-norm)")
 
 
+@torch.inference_mode()
 def main(config: Config) -> None:
     on_gpu = config.device != "cpu"
     name = torch.cuda.get_device_name() if on_gpu else "the CPU"
@@ -332,11 +333,9 @@ def main(config: Config) -> None:
         if on_gpu:
             print("attention trial, ms: " + ", ".join(f"{k} {v:.3f}" for k, v in trial(0, dtype, 128).items()))
         rate = matrix_rate(config.device, dtype)
-        with torch.inference_mode():
-            table(config, dtype, rate)
+        table(config, dtype, rate)
     if config.precision:
-        with torch.inference_mode():
-            precision(config)
+        precision(config)
 
 
 if __name__ == "__main__":

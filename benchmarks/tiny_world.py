@@ -13,8 +13,9 @@
              other worlds, prompt "camera"
 
 All rows have the same true geometry and the same pictures to go by, those of style "camera" through their sensor; truth
-is true light. The warp may look at the whole film, a student at its past alone. Of takes every fifth frame is judged,
-which comes to every place in a block in turn.
+is true light. The warp may look at the whole film; a student does so where the holes of its renders are filled, if its
+training filled them, and else sees its past alone. Of takes every fifth frame is judged, which comes to every place in a
+block in turn.
 
 A part that is in --out is not measured again; another run wants another --out.
 """
@@ -99,8 +100,6 @@ class Config:
     """Processes for warps and judges; 0 takes all cores."""
     transformer: DitConfig = TINY
     """Sizes of the networks."""
-    background: bool = True
-    """Fill the holes of what networks are shown, as their training did unless it was told otherwise."""
     page: Path | None = None
     """A page with marks for `tiny-world`, to write the tables between."""
     sheets: Path | None = None
@@ -116,6 +115,12 @@ class Bench:
     @cached_property
     def networks(self) -> Networks:
         return Networks(self.config.run, self.config.transformer, self.config.device)
+
+    @cached_property
+    def background(self) -> bool:
+        """Whether the run's training filled the holes of renders; those begun before it could say so did not."""
+        file = self.config.run / "config.json"
+        return file.is_file() and json.loads(file.read_text(encoding="utf-8"))["clips"].get("background", False)
 
     @cached_property
     def renderer(self) -> Renderer:
@@ -157,7 +162,7 @@ class Bench:
     def shown(self, subjects: list[Subject], wanted: list[Take]) -> Shown:
         """What the networks are shown of a take of each subject."""
         views, behind = [subject.view for subject in subjects], None
-        if self.config.background:
+        if self.background:
             behind = list(self.pool.map(fused, views, wanted))
         return shown(subjects, wanted, self.config.device, behind)
 

@@ -1,6 +1,7 @@
 """Stages of a training in processes of their own: their order, their GPUs, their failures, their end."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -84,11 +85,14 @@ def test_a_spare_that_does_not_hear_that_it_is_to_end_is_asked_again_and_killed_
 
 @pytest.mark.slow
 def test_a_stage_begins_once_those_it_needs_have_ended_and_each_has_a_gpu_to_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-a,7")
     needs, waiting = {**NEEDS, "very last": ("last",)}, ("left", "right")
     side_by_side(list(needs), needs, (0, 1), partial(work, tmp_path, ""), partial(spare, tmp_path), waiting)
+    told = re.findall(r"^(.*) (begins|ends) on GPU (\S+), \d+ s after the begin$", capfd.readouterr().out, re.M)
+    assert [who for who, what, _ in told if what == "ends"][::4] == ["first", "very last"]
+    assert len(told) == 2 * len(needs)
     words = noted(tmp_path)
     where = {(what, " ".join(name)): place for place, (what, *name, _) in enumerate(words)}
     gpu = {name: number for _, *name, number in words for name in [" ".join(name)]}

@@ -17,6 +17,7 @@ from inspatio_gym.checkpoints.registry import checkpoint_named
 from inspatio_gym.checkpoints.weights import WeightsError
 from inspatio_gym.evaluation.images import psnr
 from inspatio_gym.geometry.poses import compose, rotation_ypr
+from inspatio_gym.star import precision
 from inspatio_gym.star.dit import Dit, DitConfig
 from inspatio_gym.star.schedule import Schedule, sample_block
 from inspatio_gym.star.taehv import Taehv, TaehvConfig
@@ -146,6 +147,23 @@ class TestText:
 
 
 class TestFolder:
+    @pytest.mark.parametrize(
+        ("native", "size", "asked", "kernel"),
+        [
+            (True, SIZE, None, "products"),
+            (True, (144, 224), None, "sdpa"),
+            (True, SIZE, "sdpa", "sdpa"),
+            (False, SIZE, None, "sdpa"),
+        ],
+    )
+    def test_short_blocks_in_bfloat16_are_attended_to_by_products(
+        self, saved, monkeypatch, native, size, asked, kernel
+    ):
+        monkeypatch.setattr(precision, "_native", lambda: native)
+        if asked:
+            monkeypatch.setenv("INSPATIO_GYM_ATTENTION", asked)
+        assert load_tiny(size, path=saved / NAME).dit.kernel == kernel
+
     def test_holes_are_filled_if_they_were_in_the_training(self, saved, tmp_path):
         shutil.copytree(saved / NAME, tmp_path, dirs_exist_ok=True)
         record = json.loads((tmp_path / CONFIG).read_text())

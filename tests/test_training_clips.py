@@ -19,6 +19,7 @@ from inspatio_gym.scenes.synthetic.batch import CLEAR, FIRST_TRAINING_SEED, GLAN
 from inspatio_gym.scenes.synthetic.sensor import open_shutter, setting  # noqa: E402
 from inspatio_gym.scenes.synthetic.sensor_batch import develop, jpeg  # noqa: E402
 from inspatio_gym.scenes.synthetic.tracer import cast, trace  # noqa: E402
+from inspatio_gym.training.world.background import Recorded, Wanted, fuse  # noqa: E402
 from inspatio_gym.training.world.clips import ROWS, films, pairs  # noqa: E402
 from inspatio_gym.training.world.takes import NEARER, ClipPlan, draw_films, draw_pairs  # noqa: E402
 
@@ -69,6 +70,29 @@ def test_what_is_covered_shows_the_truth_and_holes_are_black():
     assert (clips.render[~covered] == 0).all()
     assert psnr(clips.render[covered], clips.target[covered]) > 24
     assert psnr(clips.render[covered], clips.target.roll(7, -1)[covered]) < 20
+
+
+def test_a_white_wall_is_white_wherever_a_frame_shows_it():
+    """To the edge of every picture; and a thing that moves hides what is near it, on both sides."""
+    size = (24, 40)
+    poses = torch.eye(4, dtype=torch.float64).repeat(3, 1, 1)
+    poses[:, 0, 3] = torch.tensor([-2.03, 0, 2.03])  # 12.2 pixels aside
+    lens = torch.tensor([[30.0, 0, 19.5], [0, 30, 11.5], [0, 0, 1]], dtype=torch.float64)
+    depth, still = torch.full((3, *size), 5.0), torch.ones(3, *size, dtype=torch.bool)
+    film = torch.full((3, 3, *size), 255, dtype=torch.uint8)
+    wanted = Wanted(depth[1:2], still[1:2], poses[1:2], poses[1:2], lens[None])
+    sides = Recorded(film[[0, 2]], depth[[0, 2]], still[[0, 2]], poses[[0, 2]])
+    colours, known = fuse(sides, wanted)
+    assert known.all()
+    assert (colours == 255).all()
+    one = Recorded(*(part[2:] for part in (film, depth, still, poses)))
+    shown = fuse(one, wanted)[1]
+    moving = still.clone()
+    moving[:, 12, 20] = False
+    for some, what in ((one, wanted._replace(still=moving[1:2])), (one._replace(still=moving[2:]), wanted)):
+        colours, known = fuse(some, what)
+        assert (shown & ~known).sum() == 9
+        assert (colours == 255 * known).all()
 
 
 @pytest.mark.parametrize("name", list(WORLDS))

@@ -7,8 +7,7 @@
     cudnn    torch's scaled_dot_product_attention on cuDNN                  float16, bfloat16
     flash    the same on the flash kernel that torch brings                 float16, bfloat16
     sdpa     the same on whatever torch takes; the CPU's, and float32's
-    products softmax between two products, which holds all scores at once: for short blocks in bfloat16 on a CPU, where
-             it takes two thirds of the time of torch's kernel; only if asked for by name
+    products a softmax between two products, holding all scores at once     bfloat16 on the CPU, for short blocks
 
 On a GPU `choose` times the candidates once for a device and type, on a shape of the real proportions, and remembers the winner.
 The argument `attention` of `load_dit` and `load_release` overrules it, and so does INSPATIO_GYM_ATTENTION where it can.
@@ -72,7 +71,7 @@ def _flash3(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 KERNELS: dict[str, Attention] = {
     "flash3": _flash3, "flash2": _flash2, "cudnn": _cudnn, "flash": _flash, "sdpa": sdpa, "products": _products,
 }  # fmt: skip
-"""By name, the one most likely to be fastest first."""
+"""By name; on a GPU, the one most likely to be fastest first."""
 LEAST_CAPABLE = {"flash3": (9, 0), "sdpa": (0, 0)}
 """Compute capability that a kernel needs, where it is not Ampere's."""
 PACKAGES = {"flash3": "flash_attn_interface", "flash2": "flash_attn"}
@@ -96,7 +95,8 @@ def candidates(device: torch.device, dtype: torch.dtype) -> list[str]:
 
 
 def choose(device: torch.device | str, dtype: torch.dtype, name: str | None = None, head_dim: int = 128) -> str:
-    """The kernel's name: `name`, else $INSPATIO_GYM_ATTENTION where that one works, else the fastest of a short trial.
+    """The kernel's name: `name`, else $INSPATIO_GYM_ATTENTION where that one works, else the fastest of a short trial, or torch's
+    own choice on the CPU.
 
     Raises ValueError for an unknown name, or for a `name` that cannot work on this device for this type.
     """
@@ -104,7 +104,7 @@ def choose(device: torch.device | str, dtype: torch.dtype, name: str | None = No
     able = candidates(device, dtype)
     if name is not None and name not in able:
         raise ValueError(
-            f"expected an attention kernel out of {able} for {dtype} on {device}, got {name!r}: leave it out to measure"
+            f"expected an attention kernel out of {able} for {dtype} on {device}, got {name!r}: leave it out"
         )
     wanted = name or os.environ.get(VARIABLE)
     if wanted is not None and wanted not in KERNELS:

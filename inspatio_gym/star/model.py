@@ -3,14 +3,14 @@
 A step of one session, a block of 4 t frames (the first: 1 + 4 (t - 1); the released models have t = 3, so 9 and 12):
 
     splat      the scene's frames, lifted by depth, into the target cameras    render (F, 3, H, W), mask, depth
-               and, for a model that learnt it, other frames into the holes
+               and, for a model that learnt it, what the warp world shows in the holes
     encode     the render; the source frames as shown                           latents (1, t, 16, H/8, W/8) each
     prefill    reference latents and the previous block's                       keys and values of every layer
     denoise    four steps, steered by mask and render                           latents (1, t, 16, H/8, W/8)
     decode     to frames, of which the observed ones are handed out
 
-All of it on one device, float32 or bfloat16 in the networks, float32 in the latents. Depth is the splat's, holes filled
-from their farther rim; `covered` is the mask.
+All of it on one device, float32 or bfloat16 in the networks, float32 in the latents. Depth is the splat's (and the warp's), holes
+filled from their farther rim; `covered` is the mask.
 
 Sessions are stepped in batches of `max_batch`: one world at a time on the CPU, where batching gains nothing and a
 product of matrices rounds differently for another batch, so that a world never depends on its batch mates.
@@ -61,7 +61,7 @@ class StarModel:
     max_batch: worlds in one call of the networks, always 1 on the CPU; memory grows with it, and None takes as many as
     fill a GPU. far: None normalises the splat's
     depth weights by each frame's farthest point; a number, log(1 + depth), is used for every frame instead. background: fill
-    the render's holes with what other frames of the film show there, as the warp world does (`layers`).
+    the render's holes with what the warp world shows there, above all from other frames (`layers`).
     """
 
     def __init__(

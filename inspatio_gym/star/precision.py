@@ -1,6 +1,6 @@
 """The type of a network's numbers: bfloat16 where the device multiplies it by itself, float32 elsewhere.
 
-GPUs do, and CPUs with AVX512-BF16 (since 2020) or matrix tiles; others would imitate it, more slowly than float32.
+GPUs do, and CPUs with AVX512-BF16; of others nothing is known here, and those that only imitate it are slow.
 """
 
 from typing import Literal
@@ -21,14 +21,14 @@ def as_dtype(name: Dtype, device: str | torch.device) -> torch.dtype:
     """
     if name not in ("auto", *DTYPES):
         raise ValueError(f"expected dtype out of {['auto', *DTYPES]}, got {name!r}: 'auto' is the default")
-    gpu = torch.device(device).type == "cuda"
-    if gpu and not torch.cuda.is_available():
+    where = torch.device(device).type
+    if where == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"expected a device that torch can use, got {device!r}: see `inspatio-gym doctor`")
     if name == "auto":
-        name = "bfloat16" if gpu or _native() else "float32"
+        name = "bfloat16" if where == "cuda" or (where == "cpu" and _native()) else "float32"
     return DTYPES[name]
 
 
 def _native() -> bool:
-    """Whether this CPU has instructions for bfloat16; torch tells nobody else so far."""
-    return bool(torch.cpu._is_avx512_bf16_supported())
+    """Whether this CPU has instructions for bfloat16, as far as this torch can say."""
+    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())

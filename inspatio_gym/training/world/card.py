@@ -66,8 +66,8 @@ def _card(run: Path, stages: Sequence[str], network: Prompted, codec: Taehv, con
         found = ", ".join(f"{name} {value:.2f}" for name, value in record["figures"].items())
         yield f"| {stage} | {record['step']:,} | {record['seconds'] / 60:.1f} | {effort['batch']} | {rate:g} | {found} |"
     yield ""
-    yield f"Minutes are those of {gpu}{machine()} PSNR in dB against the true target, of all pixels and of those that the warped "
-    yield "source does not cover; deviations are of latents."
+    yield f"Minutes are those of {gpu}{machine()} PSNR in dB against the true target, of all pixels and of those that are "
+    yield "holes in the render; deviations are of latents."
 
 
 def _record(run: Path, stage: str) -> dict[str, Any] | None:

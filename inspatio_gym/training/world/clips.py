@@ -40,7 +40,7 @@ with extra("star"):
 __all__ = ["ROWS", "ClipPlan", "Pairs", "films", "pairs", "render_films", "render_pairs"]
 
 LOOKED_AT = 8
-"""Frames of a film that fill holes."""
+"""Of the frames that a world's clips show, those that fill holes."""
 ROWS = ("null", *STYLES)
 """What a style's number counts: the rows of the table that stands for text."""
 Take = TypeVar("Take")

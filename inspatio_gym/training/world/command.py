@@ -349,6 +349,7 @@ def _claim(config: TrainWorldConfig) -> None:
     asked = json.loads(json.dumps(asdict(config), default=str))
     if file.is_file():
         begun = json.loads(file.read_text(encoding="utf-8"))
+        begun["clips"].setdefault("background", False)  # there was none yet
         for part in HELD:
             if begun[part] != asked[part]:
                 name = next(name for name in asked[part] if begun[part].get(name) != asked[part][name])

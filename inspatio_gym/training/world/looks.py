@@ -1,7 +1,7 @@
 """Worlds that no stream shows, looked at while a network trains: how near to the truth, and what it looks like.
 
 psnr          of every pixel, against the true target
-psnr holes    of the pixels that the warped source does not cover
+psnr holes    of the pixels that are holes in the render
 picture       a row each: source, render, what was made, truth; at a few moments of every clip
 """
 
@@ -23,8 +23,8 @@ MOMENTS = 3  # frames of a clip in the picture, from its first to its last
 
 def held_out(plan: ClipPlan, device: str) -> Pairs:
     """`COUNT` pairs of clips like those of a plan, each of another world that no training shows."""
-    stream = pairs(replace(plan, worlds=WORLDS, clips=1), COUNT, device)
-    return next(stream)
+    drawn = next(pairs(replace(plan, worlds=WORLDS), COUNT * plan.clips, device))
+    return Pairs(*(part[:: plan.clips] for part in drawn))
 
 
 class HeldOut:

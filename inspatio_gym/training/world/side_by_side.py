@@ -13,10 +13,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
+
+from tqdm import tqdm
 
 from inspatio_gym.processes import descendants
 
@@ -53,7 +56,7 @@ def side_by_side(
     began = time.monotonic()
 
     def tell(what: str, name: Name, gpu: int) -> None:
-        logger.info("after %.0f s, %s %s on GPU %s", time.monotonic() - began, name, what, masks[gpu])
+        tqdm.write(f"{name} {what} on GPU {masks[gpu]}, {time.monotonic() - began:.0f} s after the begin")
 
     def started(gpu: int, target: Callable[..., None], *arguments: Any) -> BaseProcess:
         process = context.Process(target=_on, args=(masks[gpu], target, *arguments))
@@ -112,7 +115,7 @@ def _mask(gpu: int) -> str:
 
 
 def _end(processes: Sequence[BaseProcess]) -> None:
-    """Ask processes to end, and again: SystemExit goes lost in a process that is just then in a finalizer."""
+    """Ask processes to end, and again: SystemExit goes lost in a finalizer, and in C code that clears what was raised."""
     for _ in range(ASKED):
         for process in processes:
             process.terminate()
@@ -124,8 +127,10 @@ def _end(processes: Sequence[BaseProcess]) -> None:
             return
         logger.warning("%d processes are still there %.0f s after they were asked to end", len(processes), GRACE_S)
     for process in processes:
-        for pid in [process.pid or 0, *descendants(process.pid or 0)]:
-            os.kill(pid, signal.SIGKILL)
+        assert process.pid is not None
+        for pid in [process.pid, *descendants(process.pid)]:
+            with suppress(ProcessLookupError):  # one may have ended with its parent
+                os.kill(pid, signal.SIGKILL)
         process.join()
 
 
