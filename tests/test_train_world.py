@@ -1,6 +1,7 @@
 """Training a tiny STAR model from nothing: its stages, how they are resumed, what comes out."""
 
 import itertools
+import json
 import pickle
 from collections.abc import Generator
 from contextlib import closing
@@ -20,7 +21,7 @@ from inspatio_gym.star.dit import DitConfig  # noqa: E402
 from inspatio_gym.star.schedule import Schedule  # noqa: E402
 from inspatio_gym.star.taehv import Taehv, TaehvCodec, TaehvConfig  # noqa: E402
 from inspatio_gym.star.tiny import load_tiny  # noqa: E402
-from inspatio_gym.training.world import causal, kept, latents, looks, stage  # noqa: E402
+from inspatio_gym.training.world import causal, command, kept, latents, looks, stage  # noqa: E402
 from inspatio_gym.training.world.clips import ClipPlan, Pairs  # noqa: E402
 from inspatio_gym.training.world.codec import CodecStage, codec_losses  # noqa: E402
 from inspatio_gym.training.world.command import NEEDS, Supply, TrainWorldConfig, train_world  # noqa: E402
@@ -156,6 +157,18 @@ def test_a_loss_that_is_not_finite_ends_the_training_and_the_checkpoint_stays(
     with pytest.raises(FloatingPointError, match=r"codec: expected finite losses, got .*last checkpoint is kept"):
         train_world(replace(config, codec=Rated(99.0, 4, 2, 1e-3)))
     assert [file.read_bytes() for file in files] == before
+
+
+def test_a_folder_begun_before_holes_could_be_filled_goes_on_with_holes_alone(tiny: TrainWorldConfig):
+    bare = replace(tiny, clips=replace(PLAN, background=False))
+    command._claim(bare)
+    file = tiny.run / "config.json"
+    begun = json.loads(file.read_text())
+    del begun["clips"]["background"]
+    file.write_text(json.dumps(begun))
+    with pytest.raises(ValueError, match=r"expected clips.background False .* got True"):
+        command._claim(tiny)
+    command._claim(bare)
 
 
 def test_a_folder_begun_with_other_sizes_is_refused_and_so_is_a_stage_without_what_it_builds_on(tiny: TrainWorldConfig):
