@@ -380,8 +380,8 @@ def main():
     envs, others = make(), make()
     envs.close()
     others.reset(seed=0)  # a Ray that somebody else uses stays
-    print("stepping", flush=True)
     try:
+        print("stepping", flush=True)
         while True:
             others.step(np.zeros((2, 7), np.float32))
     except KeyboardInterrupt:
