@@ -110,7 +110,6 @@ class StarModel:
             weights_digest(decoder.network), self.schedule, latents_per_block, prompt, far, background,
         )  # fmt: skip
         self.digest = hashlib.blake2b(repr(told).encode(), digest_size=16).hexdigest()
-        self.background = background
         self.memory = max(encoder.receptive_latents, decoder.receptive_latents)
         self._warp = WarpModel(self.render_size) if background else None
         self._references = ReferenceStore()

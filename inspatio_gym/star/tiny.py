@@ -57,7 +57,7 @@ ROWS = ("null", "plain", "camera")
 PROMPT = "camera"
 """The row that is taken unless a prompt names another: real videos are nearest to it."""
 SHORT = 672
-"""Tokens of a context at 128x224, up to which a CPU attends faster in bfloat16 by two products than by torch's kernel."""
+"""Tokens of a context at 128x224; up to these a CPU attends in bfloat16 by two products, docs/star.md has the times."""
 COLOURS = 3
 USUAL_LIGHT = 0.45, 0.22
 """Mean and deviation of a picture's numbers in [0, 1], roughly."""
