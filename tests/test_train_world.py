@@ -52,7 +52,7 @@ def _one_thread():
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TrainWorldConfig:
     """A training of seconds."""
-    monkeypatch.setattr(looks, "COUNT", 1)
+    monkeypatch.setattr(looks, "COUNT", 2)
     monkeypatch.setattr("inspatio_gym.training.world.teachers.SAMPLED", 2)
     rated, effort = Rated(99.0, 2, 2, 1e-3), Effort(99.0, 2, 2)
     return TrainWorldConfig(

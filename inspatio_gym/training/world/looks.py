@@ -24,7 +24,7 @@ MOMENTS = 3  # frames of a clip in the picture, from its first to its last
 def held_out(plan: ClipPlan, device: str) -> Pairs:
     """`COUNT` pairs of clips like those of a plan, each of another world that no training shows."""
     drawn = next(pairs(replace(plan, worlds=WORLDS), COUNT * plan.clips, device))
-    return Pairs(*(part[:: plan.clips] for part in drawn))
+    return Pairs(*(part[:: plan.clips].contiguous() for part in drawn))
 
 
 class HeldOut:
