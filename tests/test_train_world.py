@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import pytest
 
@@ -97,7 +98,13 @@ def test_every_stage_trains_from_nothing_to_a_model_that_can_be_stepped(tiny: Tr
         assert any(not torch.equal(value, left[before][key]) for key, value in left[name].items()), name
     folder = tiny.run / "inspatio-tiny"
     assert sum(file.stat().st_size for file in folder.iterdir()) < 1e6
-    assert "| jdmd | 2 |" in (folder / "README.md").read_text()
+    card = (folder / "README.md").read_text()
+    assert "| jdmd | 2 |" in card
+    assert "](curves.png)" in card
+    widths = [
+        cv2.imread(str(tiny.run / f"inspatio-tiny{of}" / "curves.png")).shape[1] for of in ("", "-v2v", "-causal")
+    ]
+    assert widths == [288 * stages for stages in (6, 5, 3)]
     assert {path.name for path in (tiny.run / "tensorboard").iterdir()} == set(tiny.stages)
     shipped = load_file(folder / "codec.safetensors")
     assert all(torch.equal(shipped[key], value) for key, value in left["decoder"].items())

@@ -1,4 +1,5 @@
-"""The folder of a model that was trained here: weights as `load_tiny` reads them, and a card that says where they come from."""
+"""The folder of a model that was trained here: weights as `load_tiny` reads them, a card that says where they come from, and
+what the training looked like."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -12,9 +13,11 @@ from inspatio_gym.doctor import machine
 from inspatio_gym.files import written_whole
 from inspatio_gym.star.taehv import Taehv
 from inspatio_gym.star.tiny import NAME, save_tiny
+from inspatio_gym.training.world.curves import save_curves
 from inspatio_gym.training.world.networks import Prompted
 
 SHIPPED = "jdmd"
+CURVES = "curves.png"
 
 
 def export(
@@ -24,8 +27,12 @@ def export(
     training."""
     folder = run / (NAME if stage == SHIPPED else f"{NAME}-{stage}")
     save_tiny(folder, network.dit, network.table, codec, config["clips"]["background"])
+    stages = (*builds_on, stage)
+    lines = [*_card(run, stages, network, codec, config)]
+    if save_curves(folder / CURVES, run, stages):
+        lines += ["", f"![Losses and PSNR on held-out worlds of every stage, over its steps]({CURVES})"]
     with written_whole(folder / "README.md") as partial:
-        partial.write_text("\n".join(_card(run, (*builds_on, stage), network, codec, config)) + "\n", encoding="utf-8")
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
 
 
