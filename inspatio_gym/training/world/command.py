@@ -120,11 +120,11 @@ class TrainWorldConfig:
     """The same of the control teacher."""
     causal: Rated = field(default_factory=lambda: Rated(5.0, 100_000, 32, 4e-4))
     """Of the student before distillation."""
-    visual: Rated = field(default_factory=lambda: Rated(3.5, 100_000, 32, 5e-4))
+    visual: Rated = field(default_factory=lambda: Rated(3.0, 100_000, 32, 5e-4))
     """Of the visual teacher."""
-    decoder: Rated = field(default_factory=lambda: Rated(1.5, 100_000, 4, 4e-4))
+    decoder: Rated = field(default_factory=lambda: Rated(1.0, 100_000, 4, 4e-4))
     """Of the codec's decoder by itself."""
-    v2v: Effort = field(default_factory=lambda: Effort(3.5, 100_000, 48))
+    v2v: Effort = field(default_factory=lambda: Effort(2.75, 100_000, 48))
     """Of distillation from the control teacher alone."""
     jdmd: Effort = field(default_factory=lambda: Effort(5.0, 100_000, 48))
     """Of distillation from both teachers."""
