@@ -12,8 +12,12 @@ def written_whole(path: Path) -> Iterator[Path]:
     """A name beside `path` to write to; it takes `path`'s place when the block ends well, and vanishes otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    partial.touch()
+    mode = partial.stat().st_mode
+    partial.unlink()  # so that a block that writes nothing does not end well
     try:
         yield partial
+        partial.chmod(mode)  # safetensors puts a file there that its owner alone may read
         with partial.open("rb+") as stream:
             os.fsync(stream.fileno())
         partial.replace(path)
