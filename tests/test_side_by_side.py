@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("torch")
-
 from inspatio_gym.training.world import side_by_side as side_by_side_module
 from inspatio_gym.training.world.side_by_side import side_by_side
 
