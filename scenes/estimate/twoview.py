@@ -127,6 +127,8 @@ def _implausible(parallax: Array, flow: Array) -> float:
 def turn_only(pair: Pair, start: Array | None = None) -> tuple[Array, Array]:
     """The rotation (3, 3) that alone explains most points, and what it leaves of each, in noises (n,)."""
     rotation = np.eye(3) if start is None else start
+    small = 1e-5
+    nudges = rotations(small * np.eye(3))
 
     def left(rotation: Array) -> Array:
         turned = pair.rays_a @ rotation.T
@@ -137,7 +139,7 @@ def turn_only(pair: Pair, start: Array | None = None) -> tuple[Array, Array]:
         size = np.linalg.norm(residual, axis=1)
         width = max(OUTLIER, float(np.median(size)) * (1.5 if step < _STEPS else 1.0))
         weight = pair.weight / (1 + (size / width) ** 2) ** 2
-        jacobian = np.stack([(left(rotations(d) @ rotation) - residual) / 1e-5 for d in 1e-5 * np.eye(3)], -1)
+        jacobian = np.stack([(left(nudge @ rotation) - residual) / small for nudge in nudges], -1)
         normal = np.einsum("nci,ncj,n->ij", jacobian, jacobian, weight) + 1e-9 * np.eye(3)
         change = np.linalg.solve(normal, np.einsum("nci,nc,n->i", jacobian, residual, weight))
         rotation = rotations(-change) @ rotation
@@ -175,10 +177,11 @@ def _descend(pair: Pair, rotation: Array, translation: Array) -> tuple[Array, Ar
     widths = np.geomspace(8 * OUTLIER, OUTLIER, _STEPS)
     damping = np.full(len(rotation), 1e-3)
     small = 1e-6
+    nudges = rotations(small * np.eye(3))
     for width in [*widths, OUTLIER, OUTLIER, OUTLIER, OUTLIER]:
         basis = _tangents(translation)  # (s, 2, 3)
         essential = [cross(translation) @ rotation]
-        essential += [cross(translation) @ (rotations(d) @ rotation) for d in small * np.eye(3)]
+        essential += [cross(translation) @ (nudge @ rotation) for nudge in nudges]
         essential += [cross(translation + small * basis[:, k]) @ rotation for k in (0, 1)]
         residuals = sampson(np.stack(essential, 1), pair)  # (s, 6, n)
         residual = residuals[:, 0]
