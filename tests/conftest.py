@@ -10,6 +10,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A suite that runs in the background is born deaf to Ctrl-C, and so would be the processes that tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    # Workers that each take all cores wait for each other more than they work; so would processes that tests start.
+    share = max(1, (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+    os.environ.setdefault("OMP_NUM_THREADS", str(share))
+
+# Ray's actors would stand back behind the other worker's tests, and whoever waits for them, too.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 # Weights that a developer has fetched change what "auto" means; this one is read when huggingface_hub is imported.
 os.environ["HF_HUB_CACHE"] = os.devnull
