@@ -21,7 +21,7 @@ demo: $(VENV)/.demo
 	$(BIN)/inspatio-gym demo $(if $(VIDEO),--video "$(VIDEO)")
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -23,6 +23,32 @@ os.environ["HF_HUB_CACHE"] = os.devnull
 
 ROOT = Path(__file__).resolve().parent.parent
 
+LONG = (
+    "test_env",
+    "test_estimate",
+    "test_examples",
+    "test_vector_contract",
+    "test_ray_env",
+    "test_evaluation",
+    "test_training_clips",
+    "test_star_model",
+    "test_agents_train",
+    "test_collect",
+    "test_chaos",
+    "test_ray_nodes",
+    "test_status",
+    "test_render",
+    "test_star_codecs",
+    "test_package",
+    "test_agents_matching",
+)
+"""Files that take more than 20 s. The first two compile what others use, each something else."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first: one that came last would keep one worker busy while the others have nothing left to do."""
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory):
