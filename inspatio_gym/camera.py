@@ -148,7 +148,10 @@ class CameraRig:
                 f"expected an obstacle at {frames} source frames, got {len(obstacle.source)}: use obstacle.at(source)"
             )
         c2w = np.empty((frames, 4, 4))
-        state = self._state.copy()
+        state, anchors = (
+            self._state.copy(),
+            np.array(anchors),
+        )  # a kernel is compiled anew for what is read-only or strided
         finite, collided = advance(
             state, motion, self._limits, dt, anchors, obstacle.codes, obstacle.w2c, obstacle.pinhole, obstacle.source,
             self._clearance, self._thickness, self._slide, c2w,

@@ -142,7 +142,9 @@ class LayerStore:
     def _build(self, view: View, frame: int, slot: int) -> None:
         self.poses[slot] = view.c2w[frame]
         self.pinholes[slot] = pinhole(view.intrinsics[frame])
-        front = np.asarray(view.depth(frame), np.float32)
+        front = np.array(
+            view.depth(frame), np.float32
+        )  # copies: kernels are compiled anew for what is read-only or strided
         self._write(slot, 0, front, pack(view.rgb(frame)))
         if self.background:
             self._write(slot, 1, *self._fuse(view, frame, slot, front))
@@ -166,7 +168,7 @@ class LayerStore:
         for j in contributors(frame, view.num_frames):
             seen = np.where(grow(view.moving(j)), np.float32(0), view.depth(j))
             kernels.fuse_frame(
-                seen, pack(view.rgb(j)), view.c2w[j], pinhole(view.intrinsics[j]), self.poses[slot], padded,
+                seen, pack(view.rgb(j)), np.array(view.c2w[j]), pinhole(view.intrinsics[j]), self.poses[slot], padded,
                 front, moving, self.plan, depth, rgbx,
             )  # fmt: skip
         return depth, spread(rgbx, depth > 0)

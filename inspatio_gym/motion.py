@@ -12,7 +12,8 @@ X = (u - cx) / fx and Y = (v - cy) / fy,
 so slanted walls come out exactly flat, and (a, b, c), read off the gradient, is their normal, pointing away from the
 viewer, over their distance.
 
-The kernels lie in one file because numba's cache of a kernel notices changes to its own file alone.
+The kernels lie in one file because numba's cache of a kernel notices changes to its own file alone. They go through arrays
+number by number: what numba makes of `a[:3] = b` takes seconds to compile, for the sake of a message about shapes.
 """
 
 import numpy as np
@@ -120,7 +121,21 @@ def _reel_in(p, reach):
     """Clamp the point p (3,), in place, to the ball of radius `reach`."""
     length = np.sqrt(p[0] * p[0] + p[1] * p[1] + p[2] * p[2])
     if length > reach:
-        p *= reach / length
+        for i in range(3):
+            p[i] *= reach / length
+
+
+@njit(cache=True, nogil=True)
+def _put(values, target):
+    """Write the three `values` into `target`."""
+    for i in range(3):
+        target[i] = values[i]
+
+
+@njit(cache=True, nogil=True)
+def _squared(x, y, z):
+    """The square of a length."""
+    return x * x + y * y + z * z
 
 
 @njit(cache=True, nogil=True)
@@ -129,14 +144,16 @@ def _move(p, delta, reach, to_source, codes, pinhole, frame, clearance, thicknes
 
     `to_source` (4, 4) takes the offset's coordinates to those of source camera `frame`.
     """
-    target = p + delta
+    target = np.empty(3)
+    for i in range(3):
+        target[i] = p[i] + delta[i]
     _reel_in(target, reach)
     x, y, z = _transformed(to_source, p)
     allowed = _inside(codes, pinhole, frame, x, y, z, clearance, thickness)
     x, y, z = _transformed(to_source, target)
     deep = _inside(codes, pinhole, frame, x, y, z, clearance, thickness)
     if deep <= allowed:
-        p[:] = target
+        _put(target, p)
         return False
     if not slide:
         return True
@@ -148,8 +165,9 @@ def _move(p, delta, reach, to_source, codes, pinhole, frame, clearance, thicknes
         x, y, z = _transformed(to_source, target)
         deep = _inside(codes, pinhole, frame, x, y, z, clearance, thickness)
         if deep <= allowed:
-            if np.sum((target - p) ** 2) <= np.sum(delta**2):  # sliding gains no speed
-                p[:] = target
+            gone = _squared(target[0] - p[0], target[1] - p[1], target[2] - p[2])
+            if gone <= _squared(delta[0], delta[1], delta[2]):  # sliding gains no speed
+                _put(target, p)
             break
     return True
 
@@ -165,8 +183,7 @@ def advance(state, motion, limits, dt, anchors, codes, w2c, pinhole, source, cle
     travel = limits[0] * dt * np.sqrt(command[0] ** 2 + command[1] ** 2 + command[2] ** 2)
     blocked_world = len(source) > 0
     pieces = max(int(np.ceil(travel / (clearance / 2))), 1) if blocked_world else 1  # short moves cannot skip a surface
-    p = state[:3].copy()
-    angles, middle = state[3:].copy(), np.empty(3)
+    p, angles, middle, delta = state[:3].copy(), state[3:].copy(), np.empty(3), np.empty(3)
     offset, to_source = np.zeros((4, 4)), np.zeros((4, 4))
     offset[3, 3] = 1.0
     collided = False
@@ -178,7 +195,8 @@ def advance(state, motion, limits, dt, anchors, codes, w2c, pinhole, source, cle
             middle[i] = 0.5 * (before + angles[i]) if limits[3 + i] < 180.0 else before + 0.5 * turn
         heading = rotation(middle[0], middle[1], middle[2])
         step = limits[0] * dt / pieces
-        delta = (heading[:, 0] * command[0] - heading[:, 1] * command[1] + heading[:, 2] * command[2]) * step
+        for i in range(3):
+            delta[i] = (heading[i, 0] * command[0] - heading[i, 1] * command[1] + heading[i, 2] * command[2]) * step
         if blocked_world:
             _product(w2c[source[k]], anchors[k], to_source)
             for _ in range(pieces):
@@ -186,14 +204,17 @@ def advance(state, motion, limits, dt, anchors, codes, w2c, pinhole, source, cle
                     p, delta, limits[2], to_source, codes, pinhole, source[k], clearance, thickness, slide
                 )
         else:
-            p += delta
+            for i in range(3):
+                p[i] += delta[i]
             _reel_in(p, limits[2])
-        offset[:3, :3] = rotation(angles[0], angles[1], angles[2])
-        offset[:3, 3] = p
+        turned = rotation(angles[0], angles[1], angles[2])
+        for i in range(3):
+            _put(turned[i], offset[i])
+            offset[i, 3] = p[i]
         _product(anchors[k], offset, c2w[k])
     if blocked_world and len(c2w) > 0:
         x, y, z = _transformed(to_source, p)
         collided |= _inside(codes, pinhole, source[-1], x, y, z, clearance, thickness) > clearance
-    state[:3] = p
-    state[3:] = angles
+    _put(p, state[:3])
+    _put(angles, state[3:])
     return True, collided

@@ -29,7 +29,7 @@ def pyramid_levels(height, width):
     n = cells = 0
     while n == 0 or height > 1 or width > 1:
         height, width = (height + 1) // 2, (width + 1) // 2
-        levels[n] = height + height % 2, width + width % 2, cells
+        levels[n, 0], levels[n, 1], levels[n, 2] = height + height % 2, width + width % 2, cells
         cells += levels[n, 0] * levels[n, 1]
         n += 1
     levels[n, 2] = cells

@@ -52,6 +52,7 @@ SETTLED = np.float32(1e-3)  # a z this close to the surface, as a fraction, lies
 SETTLE_ROUNDS = 8  # a plane needs two
 CHUNK = 32  # pixels of a row that are skipped together when empty or out of view
 
+_FRONT, _BACK, _TOP = np.int64(0), np.int64(1), np.int64(0)  # layers, a row; for literal numbers numba compiles anew
 _AFTER = np.uint64(1)  # indices are unsigned, which spares a test for negative ones and lets loops vectorise
 _ZERO, _HALF, _ONE, _TWO, _QUARTER = (np.float32(k) for k in (0, 0.5, 1, 2, 0.25))
 
@@ -515,21 +516,24 @@ def fuse_frame(seen, rgbx, pose, lens, target, padded, front, moving, plan, back
     height, width = seen.shape
     tall, broad = back.shape
     layer = np.array([[height, width, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]])
-    cells = np.concatenate((seen, seen[-1:], seen[-1:])).reshape(-1)
-    colours = np.concatenate((rgbx, rgbx[-1:], rgbx[-1:])).reshape(-1)
+    cells, colours = np.empty((height + 2) * width, np.float32), np.empty((height + 2) * width, np.uint32)
+    for y in range(height + 2):
+        for x in range(width):
+            cells[y * width + x] = seen[min(y, height - 1), x]
+            colours[y * width + x] = rgbx[min(y, height - 1), x]
     chunks = np.empty((height * ((width + CHUNK - 1) // CHUNK), 2), np.float32)
-    chunk_ranges(cells, layer, 0, chunks)
+    chunk_ranges(cells, layer, _FRONT, chunks)
     cameras = np.empty((2, 25), np.float32)
     relate(pose, target, lens, padded, cameras[0])
     zbuffer = np.full((tall + 2, broad + 2), EMPTY)
     nothing = np.full((tall + 2, broad + 2), EMPTY)
-    splat(cells, chunks, layer, 0, cameras[0], 0, height, zbuffer)
+    splat(cells, chunks, layer, _FRONT, cameras[0], _TOP, height, zbuffer)
     clear_border(zbuffer)
     settle(zbuffer, cells, layer, cameras[0], front, moving, plan[1, 4], plan[1, 5], back)
     words = np.empty((tall, broad), np.uint32)
     out_z = np.empty((tall, broad), np.float32)
     kinds = np.empty((tall, broad), np.uint8)
-    resolve(zbuffer, nothing, cells, colours, layer, cameras, 0, tall, words, out_z, kinds)
+    resolve(zbuffer, nothing, cells, colours, layer, cameras, _TOP, tall, words, out_z, kinds)
     fuse(words, out_z, kinds, front, moving, plan, back, back_rgbx)
 
 
@@ -637,9 +641,9 @@ def render_worlds(first, last, slots, targets, poses, pinholes, depths, rgbxs, c
         cameras = relate_layers(poses[slot], targets[world], pinholes[slot], plan)
         front_z[:] = EMPTY
         back_z[:] = EMPTY
-        splat(depths[slot], chunks[slot], plan, 0, cameras[0], 0, plan[0, 0], front_z)
-        splat(depths[slot], chunks[slot], plan, 1, cameras[1], 0, plan[1, 0], back_z)
+        splat(depths[slot], chunks[slot], plan, _FRONT, cameras[0], _TOP, plan[0, 0], front_z)
+        splat(depths[slot], chunks[slot], plan, _BACK, cameras[1], _TOP, plan[1, 0], back_z)
         clear_border(front_z)
         clear_border(back_z)
-        resolve(front_z, back_z, depths[slot], rgbxs[slot], plan, cameras, 0, height, words, depth[world], kinds)
+        resolve(front_z, back_z, depths[slot], rgbxs[slot], plan, cameras, _TOP, height, words, depth[world], kinds)
         finish(words, kinds, rgb[world], depth[world], covered[world])

@@ -31,6 +31,13 @@ def row(table, k):
 
 
 @_jit
+def put(table, k, values):
+    """Write row k number by number: numba takes seconds to compile `table[k] = values`, for the sake of an error's words."""
+    for i in range(len(values)):
+        table[k, i] = values[i]
+
+
+@_jit
 def dot(a, b):
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
@@ -49,16 +56,16 @@ def cross(a, b):
 def rotate(turns, k, q):
     """Row k of rotation matrices from a row of quaternions."""
     w, x, y, z = q[k, 0], q[k, 1], q[k, 2], q[k, 3]
-    turns[k, 0] = 1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)
-    turns[k, 1] = 2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)
-    turns[k, 2] = 2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)
+    put(turns[k], 0, (1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)))
+    put(turns[k], 1, (2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)))
+    put(turns[k], 2, (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)))
 
 
 @_jit
 def lay_out(points, k, shape, half):
     """Lay out the points of solid k in its own frame; returns how many there are."""
     if shape == ELLIPSOID:
-        points[k, 0] = 0.0, 0.0, 0.0
+        put(points[k], 0, (0.0, 0.0, 0.0))
         return 1
     count = 0
     if shape == CYLINDER:
@@ -69,7 +76,7 @@ def lay_out(points, k, shape, half):
             for _ in range(quarter):
                 x, y = -y, x
             for end in (-1.0, 1.0):
-                points[k, count] = half[0] * x, half[0] * y, half[2] * end
+                put(points[k], count, (half[0] * x, half[0] * y, half[2] * end))
                 count += 1
         return count
     for corner in range(8):
@@ -200,8 +207,8 @@ def _add_contact(state, a, b, p, out, radius, gap, contacts, data, made):
         return made
     n, at = world(state.turn, b, out), plus(world(state.turn, b, p), row(state.place, b))
     contacts[made, 0], contacts[made, 1] = a, b
-    data[made, :3] = plus(at, n, -radius)
-    data[made, 3:6] = n
+    put(data, made, plus(at, n, -radius))
+    put(data[:, 3:], made, n)
     data[made, 6] = radius - gap
     return made + 1
 
@@ -225,6 +232,6 @@ def find_pairs(solids, state, pairs):
             if other and (not ball or b < a):
                 continue  # the ball's one point says it all when it is its turn, and of two balls once is enough
             if _near(solids, state, a, b) and _near(solids, state, b, a):
-                pairs[made] = a, b
+                put(pairs, made, (a, b))
                 made += 1
     return made

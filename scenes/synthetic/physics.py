@@ -33,6 +33,7 @@ from inspatio_gym.scenes.synthetic.contacts import (
     find_pairs,
     lay_out,
     plus,
+    put,
     rotate,
     row,
     touch,
@@ -169,7 +170,7 @@ def _advance(solids, state, step):
             z + r * w + p * y - q * x,
         )
         length = math.sqrt(w * w + x * x + y * y + z * z)
-        quaternion[k] = w / length, x / length, y / length, z / length
+        put(quaternion, k, (w / length, x / length, y / length, z / length))
         rotate(state.turn, k, quaternion)
         _turn_inertia(solids, state, k)
 
@@ -184,12 +185,14 @@ def _simulate(solids, state, table):
     for moment in range(len(table)):
         count = find_pairs(solids, state, pairs)
         for k in range(solids.bodies):
-            table[moment, k, :3], table[moment, k, 3:] = state.place[k], state.quaternion[k]
+            put(table[moment], k, row(state.place, k))
+            for i in range(4):
+                table[moment, k, 3 + i] = state.quaternion[k, i]
         for _ in range(SUBSTEPS):
             for k in range(solids.bodies):
                 if state.slow[k] < DROWSY_STEPS:
                     state.speed[k, 2] -= GRAVITY * step
-            made = 0
+            made = np.int64(0)  # typed, or numba compiles `touch` for the literal number, too
             for k in range(count):
                 a, b = pairs[k, 0], pairs[k, 1]
                 if min(state.slow[a], state.slow[b]) < DROWSY_STEPS:

@@ -52,7 +52,8 @@ def _halve(low, high, members):
                 cheapest, where = cost, k
         if cheapest < best:
             best, size, chosen = cheapest, where, order
-    members[:] = chosen
+    for k in range(count):
+        members[k] = chosen[k]
     return size
 
 
@@ -66,7 +67,7 @@ def trees(low, high, count):
     todo = np.empty((each + 1, 3), np.int64)  # from and to of a set of members, and the place of its node
     for tree in range(count):
         members = np.arange(tree * each, (tree + 1) * each)
-        todo[0] = 0, each, tree * nodes
+        todo[0, 0], todo[0, 1], todo[0, 2] = 0, each, tree * nodes
         open_sets = 1 if each else 0
         while open_sets:
             open_sets -= 1
@@ -75,12 +76,13 @@ def trees(low, high, count):
             box = _NOTHING
             for k in inside:
                 box = _around(box, low, high, k)
-            node_low[place], node_high[place] = box[:3], box[3:]
+            for axis in range(3):
+                node_low[place, axis], node_high[place, axis] = box[axis], box[3 + axis]
             skip[place] = place + 2 * (last - first) - 1
             leaf[place] = inside[0] if last - first == 1 else -1
             if last - first > 1:
                 half = first + _halve(low, high, inside)
-                todo[open_sets] = half, last, place + 2 * (half - first)
-                todo[open_sets + 1] = first, half, place + 1
-                open_sets += 2
+                for start, end, node in ((half, last, place + 2 * (half - first)), (first, half, place + 1)):
+                    todo[open_sets, 0], todo[open_sets, 1], todo[open_sets, 2] = start, end, node
+                    open_sets += 1
     return node_low, node_high, skip, leaf
