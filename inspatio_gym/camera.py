@@ -148,12 +148,10 @@ class CameraRig:
                 f"expected an obstacle at {frames} source frames, got {len(obstacle.source)}: use obstacle.at(source)"
             )
         c2w = np.empty((frames, 4, 4))
-        state, anchors = (
-            self._state.copy(),
-            np.array(anchors),
-        )  # a kernel is compiled anew for what is read-only or strided
+        state = self._state.copy()
+        # A copy of the anchors, because the kernel is compiled anew for what is read-only or strided.
         finite, collided = advance(
-            state, motion, self._limits, dt, anchors, obstacle.codes, obstacle.w2c, obstacle.pinhole, obstacle.source,
+            state, motion, self._limits, dt, np.array(anchors), obstacle.codes, obstacle.w2c, obstacle.pinhole, obstacle.source,
             self._clearance, self._thickness, self._slide, c2w,
         )  # fmt: skip
         if not finite:

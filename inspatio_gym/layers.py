@@ -142,9 +142,8 @@ class LayerStore:
     def _build(self, view: View, frame: int, slot: int) -> None:
         self.poses[slot] = view.c2w[frame]
         self.pinholes[slot] = pinhole(view.intrinsics[frame])
-        front = np.array(
-            view.depth(frame), np.float32
-        )  # copies: kernels are compiled anew for what is read-only or strided
+        # A copy, here and of poses below, because kernels are compiled anew for what is read-only or strided.
+        front = np.array(view.depth(frame), np.float32)
         self._write(slot, 0, front, pack(view.rgb(frame)))
         if self.background:
             self._write(slot, 1, *self._fuse(view, frame, slot, front))
