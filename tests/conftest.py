@@ -52,8 +52,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory):
-    """Keep scenes anchored by tests out of the user's cache, and the user's weights out of the tests."""
+    """Keep scenes anchored by tests out of the user's cache, their logs out of /tmp, and the user's weights out of the tests."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SB3_LOGDIR", str(tmp_path_factory.mktemp("sb3")))
         patch.setenv("INSPATIO_GYM_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("INSPATIO_GYM_CHECKPOINTS", str(tmp_path_factory.mktemp("checkpoints")))
         yield
