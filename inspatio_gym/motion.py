@@ -13,7 +13,7 @@ so slanted walls come out exactly flat, and (a, b, c), read off the gradient, is
 viewer, over their distance.
 
 The kernels lie in one file because numba's cache of a kernel notices changes to its own file alone. They go through arrays
-number by number: what numba makes of `a[:3] = b` takes seconds to compile, for the sake of a message about shapes.
+number by number: what numba makes of `a[:3] = b` takes long to compile, for the sake of a message about shapes.
 """
 
 import numpy as np

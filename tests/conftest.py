@@ -42,7 +42,7 @@ LONG = (
     "test_package",
     "test_agents_matching",
 )
-"""Files that take more than 20 s. The first two compile what others use, each something else."""
+"""Files that take longest. The first two compile what others use, each something else."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

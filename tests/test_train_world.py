@@ -17,6 +17,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
 
 from safetensors.torch import load_file  # noqa: E402
+from torch.utils.tensorboard import SummaryWriter  # noqa: E402
 
 from inspatio_gym.star.dit import DitConfig  # noqa: E402
 from inspatio_gym.star.schedule import Schedule  # noqa: E402
@@ -27,6 +28,7 @@ from inspatio_gym.training.world.clips import ClipPlan, Pairs  # noqa: E402
 from inspatio_gym.training.world.codec import CodecStage, codec_losses  # noqa: E402
 from inspatio_gym.training.world.command import NEEDS, Supply, TrainWorldConfig, train_world  # noqa: E402
 from inspatio_gym.training.world.conditions import Conditions  # noqa: E402
+from inspatio_gym.training.world.curves import save_curves  # noqa: E402
 from inspatio_gym.training.world.distillation import DistillationStage  # noqa: E402
 from inspatio_gym.training.world.jdmd import JdmdConfig  # noqa: E402
 from inspatio_gym.training.world.latents import Footage  # noqa: E402
@@ -164,6 +166,29 @@ def test_a_loss_that_is_not_finite_ends_the_training_and_the_checkpoint_stays(
     with pytest.raises(FloatingPointError, match=r"codec: expected finite losses, got .*last checkpoint is kept"):
         train_world(replace(config, codec=Rated(99.0, 4, 2, 1e-3)))
     assert [file.read_bytes() for file in files] == before
+
+
+def test_curves_show_what_was_written_down_of_the_stages_that_were(tmp_path: Path):
+    def drawn(losses: bool, figures: bool) -> list[bool]:
+        """Whether there are pixels in the colour of a first line, in the upper and in the lower half of the picture."""
+        run = tmp_path / f"{losses}-{figures}"
+        with SummaryWriter(str(run / "tensorboard" / "codec")) as writer:
+            for step in range(5):
+                writer.add_scalar("speed/steps a second", 2.0**step, step)
+                if losses:
+                    writer.add_scalar("loss/total", 2.0**-step, step)
+                if figures:
+                    writer.add_scalar("held_out/psnr", 20.0 + step, step)
+        assert save_curves(run / "curves.png", run, ("codec", "control"))
+        picture = cv2.imread(str(run / "curves.png"))
+        assert picture.shape[1] == 288  # control left nothing
+        first = np.abs(picture[..., ::-1].astype(int) - (31, 119, 180)).max(-1) < 30
+        return [int(half.sum()) > 100 for half in np.array_split(first, 2)]
+
+    both = (True, False)
+    assert {(a, b): drawn(a, b) for a in both for b in both} == {(a, b): [a, b] for a in both for b in both}
+    assert not save_curves(tmp_path / "none.png", tmp_path, ("codec",))
+    assert not (tmp_path / "none.png").exists()
 
 
 def test_a_folder_begun_before_holes_could_be_filled_goes_on_with_holes_alone(tiny: TrainWorldConfig):

@@ -32,7 +32,7 @@ def row(table, k):
 
 @_jit
 def put(table, k, values):
-    """Write row k number by number: numba takes seconds to compile `table[k] = values`, for the sake of an error's words."""
+    """Write row k number by number: numba compiles `table[k] = values` long, for the sake of an error's words."""
     for i in range(len(values)):
         table[k, i] = values[i]
 
