@@ -1,6 +1,6 @@
 """Datasets: the same episodes whatever plays them, whole or absent whatever kills it, and readable by their readers."""
 
-import importlib.util
+import importlib
 import json
 import os
 import signal
@@ -10,7 +10,6 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import av
 import gymnasium as gym
@@ -579,51 +578,3 @@ def test_the_modules_above_the_formats_are_light(tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60)
     assert done.stdout.strip() == "[]", done.stderr
-
-
-# --- EnvHub ---------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def hub() -> ModuleType:
-    """examples/envhub/env.py, imported as LeRobot imports it: by its path."""
-    spec = importlib.util.spec_from_file_location("hub_env", ROOT / "examples/envhub/env.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.mark.parametrize("use_async_envs", [False, True])
-def test_an_envhub_package_makes_what_lerobot_steps(hub, asked, use_async_envs):
-    envs = hub.make_env(
-        n_envs=2, use_async_envs=use_async_envs, scene=asked.scene[0], model="fake", size=SIZE, max_episode_steps=3
-    )
-    assert list(envs) == ["inspatio"]
-    envs = envs["inspatio"][0]
-    try:
-        assert envs.num_envs == 2
-        observations, _ = envs.reset(seed=[1, 2])
-        assert observations["pixels"]["rgb"].shape == (2, *SIZE, 3)
-        assert observations["pixels"]["rgb"].dtype == np.uint8
-        assert observations["agent_pos"].shape == (2, 9)
-        assert observations in envs.observation_space
-        # What its evaluation asks of the worlds.
-        assert envs.call("_max_episode_steps") == (3, 3)
-        assert envs.call("task_description") == ("explore the scene", "explore the scene")
-        assert [picture.shape for picture in envs.call("render")] == [(*SIZE, 3)] * 2
-        for _ in range(3):
-            observations, _, terminated, truncated, infos = envs.step(np.zeros((2, 7), np.float32))
-        assert (terminated | truncated).all()
-        assert infos["final_info"]["is_success"].tolist() == [False, False]
-    finally:
-        envs.close()
-
-
-def test_lerobot_calls_it_by_these_words(hub, asked):
-    class Config:
-        task = "explore"
-
-    envs = hub.make_env(n_envs=1, use_async_envs=False, cfg=Config(), scene=asked.scene[0], model="fake")
-    assert envs["inspatio"][0].call("task") == ("explore",)
