@@ -379,6 +379,7 @@ def main(config: Config) -> None:
     if config.page:
         fill(config.page, "tiny-world", words)
     if config.sheets:
+        config.sheets.mkdir(parents=True, exist_ok=True)
         for sheet in config.out.glob("tiny-*.jpg"):
             shutil.copy(sheet, config.sheets / sheet.name)
 
