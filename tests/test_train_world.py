@@ -3,6 +3,7 @@
 import itertools
 import json
 import pickle
+import re
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
@@ -89,8 +90,14 @@ def without_worlds(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.slow
-def test_every_stage_trains_from_nothing_to_a_model_that_can_be_stepped(tiny: TrainWorldConfig, room_scene: Any):
+def test_every_stage_trains_from_nothing_to_a_model_that_can_be_stepped(
+    tiny: TrainWorldConfig, room_scene: Any, capsys: pytest.CaptureFixture[str]
+):
     train_world(tiny)
+    told = re.findall(
+        r"^(\w+), step 2, .* s, in this session \d+\.\d s on clips", capsys.readouterr().out, re.MULTILINE
+    )
+    assert sorted(told) == sorted(tiny.stages)
     left = {name: load_file(tiny.run / f"{name}.safetensors") for name in tiny.stages}
     assert all(torch.isfinite(value).all() for weights in left.values() for value in weights.values())
     # One text table for all, learned with the control teacher; each student is another one than what it began with.
@@ -103,6 +110,7 @@ def test_every_stage_trains_from_nothing_to_a_model_that_can_be_stepped(tiny: Tr
     card = (folder / "README.md").read_text()
     assert "| jdmd | 2 |" in card
     assert "](curves.png)" in card
+    assert " \n" not in card
     widths = [
         cv2.imread(str(tiny.run / f"inspatio-tiny{of}" / "curves.png")).shape[1] for of in ("", "-v2v", "-causal")
     ]

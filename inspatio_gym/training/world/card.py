@@ -43,7 +43,7 @@ def _card(run: Path, stages: Sequence[str], network: Prompted, codec: Taehv, con
     gpu = torch.cuda.get_device_name() + "; " if config["device"].startswith("cuda") else ""
     yield f"# {NAME}: the STAR model, small, trained from nothing"
     yield ""
-    yield f"The student of the stage `{stages[-1]}`. Transformer: {weights[0]:.1f} M weights, {sizes['num_layers']} layers of "
+    yield f"The student of the stage `{stages[-1]}`. Transformer: {weights[0]:.1f} M weights, {sizes['num_layers']} layers of"
     yield f"width {sizes['dim']}. Codec: {weights[1]:.1f} M weights. Made for {height}x{width} pixels; all at 16 bits."
     yield ""
     yield "    inspatio-gym train-world --help"
@@ -54,7 +54,7 @@ def _card(run: Path, stages: Sequence[str], network: Prompted, codec: Taehv, con
     yield ""
     yield f"- Worlds: {', '.join(clips['names'])}; seeds from {clips['worlds'][0]:,} on, so that those below are held out."
     yield f"- Pairs of styles {', '.join(clips['styles'])}, and films of style camera, which stands for real video."
-    yield f"- Clips of {clips['frames']} frames; cameras up to {clips['turn_deg']:g} degrees and {clips['move']:g} median depths "
+    yield f"- Clips of {clips['frames']} frames; cameras up to {clips['turn_deg']:g} degrees and {clips['move']:g} median depths"
     yield "  away from the recorded one."
     if clips["background"]:
         yield "- Holes of renders are filled with what other frames of the film show there."
@@ -73,7 +73,7 @@ def _card(run: Path, stages: Sequence[str], network: Prompted, codec: Taehv, con
         found = ", ".join(f"{name} {value:.2f}" for name, value in record["figures"].items())
         yield f"| {stage} | {record['step']:,} | {record['seconds'] / 60:.1f} | {effort['batch']} | {rate:g} | {found} |"
     yield ""
-    yield f"Minutes are those of {gpu}{machine()} PSNR in dB against the true target, of all pixels and of those that are "
+    yield f"Minutes are those of {gpu}{machine()} PSNR in dB against the true target, of all pixels and of those that are"
     yield "holes in the render; deviations are of latents."
 
 

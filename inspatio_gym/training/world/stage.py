@@ -168,15 +168,22 @@ class _Report:
             for name, value in means.items():
                 self._writer.add_scalar(f"loss/{name}", value, step)
             self._writer.add_scalar("speed/steps a second", step / seconds, step)
-            waited = self._stage.pool.waited - self._waited
-            self._writer.add_scalar("speed/seconds spent on clips", waited, step)
+            self._writer.add_scalar("speed/seconds spent on clips", self._spent_on_clips, step)
+
+    @property
+    def _spent_on_clips(self) -> float:
+        """Seconds since this session of the stage began."""
+        return self._stage.pool.waited - self._waited
 
     def look(self, step: int, seconds: float) -> dict[str, float]:
         """Show the stage's held-out worlds; their figures."""
         assert self._writer is not None
         figures, picture = self._stage.look()
         told = ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
-        tqdm.write(f"{self._stage.name}, step {step:,}, {seconds:.0f} s, held-out worlds: {told}")
+        tqdm.write(
+            f"{self._stage.name}, step {step:,}, {seconds:.0f} s, in this session {self._spent_on_clips:.1f} s on clips, "
+            f"held-out worlds: {told}"
+        )
         for name, value in figures.items():
             self._writer.add_scalar(f"held_out/{name}", value, step)
         self._writer.add_image("held-out worlds", picture, step)
