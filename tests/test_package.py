@@ -135,6 +135,7 @@ def test_a_wheel_holds_the_whole_house_and_nothing_called_envs(tmp_path: Path):
     assert {file.suffix for file in (site / "inspatio_gym/checkpoints/inspatio-tiny").iterdir()} == {
         ".json",
         ".md",
+        ".png",
         ".safetensors",
     }
     code = (
