@@ -44,8 +44,8 @@ class Pool(nn.Module):
         self.conv = nn.Conv2d(steps * width, width, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        stacked = x.unflatten(0, (-1, self.steps)).flatten(1, 2)
-        return self.conv(stacked.contiguous(memory_format=torch.channels_last))
+        images = x.unflatten(0, (-1, self.steps)).unbind(1)
+        return self.conv(torch.cat(images, 1))  # channels stay last, where flattening would move them twice
 
 
 class Grow(nn.Module):
