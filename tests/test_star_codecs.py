@@ -107,6 +107,20 @@ def test_blocks_make_what_the_whole_clip_makes(codec, cut):
         close(kept, expected)
 
 
+def test_the_last_frames_alone_are_the_last_of_all(codec):
+    """In a stream's first block and in a later one, down to one frame; what comes after does not notice."""
+    stream = None
+    for block in latents(4, worlds=2).split(2, 1):
+        whole, after = codec.decode(block, stream)
+        for last in (1, 3, 7):
+            some, same = codec.decode(block, stream, last)
+            assert len(some[0]) == min(last, len(whole[0]))
+            close(some, whole[:, -last:])
+            for kept, expected in zip(same, after, strict=True):
+                close(kept, expected)
+        stream = after
+
+
 def test_the_past_matters(codec):
     for function, blocks in ends(codec):
         (_, second, _), _ = code(function, blocks(0))

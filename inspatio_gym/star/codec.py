@@ -68,9 +68,10 @@ class Decoder(Protocol):
         """R: decoding the last R latents from no stream leaves the stream that all of the past leaves."""
         ...
 
-    def decode(self, latents: Tensor, stream: Stream | None) -> tuple[Tensor, Stream]:
+    def decode(self, latents: Tensor, stream: Stream | None, last: int | None = None) -> tuple[Tensor, Stream]:
         """Decode the next block: latents (B, t, 16, h, w) -> frames (B, T, 3, 8h, 8w) in [-1, 1], and the stream after it.
-        stream: None at the beginning, T = 1 + 4 (t - 1); else T = 4 t. Raises ValueError for any other shape."""
+        stream: None at the beginning, T = 1 + 4 (t - 1); else T = 4 t. last: return so many frames, the last ones, which may
+        spare work; None returns all. Raises ValueError for any other shape."""
         ...
 
 

@@ -199,7 +199,9 @@ class StarModel:
         noise = torch.stack([block_noise(s.key, s.blocks, draws, shape) for s in sessions]).to(self.device)
         clean = sample_block(self.dit, condition, noise[:, 0], noise[:, 1:], cache, text, self.schedule)
         self.listen("decode")
-        video, streams = self.decoder.decode(clean, None if first else self._stacked(sessions, "decoded"))
+        unseen = min((int(r.observe.min()) for r in requests if len(r.observe)), default=frames.shape[1] - 1)
+        stream = None if first else self._stacked(sessions, "decoded")
+        video, streams = self.decoder.decode(clean, stream, frames.shape[1] - unseen)
         self.listen("hand over")
         blocks = []
         for k, (session, request, stream) in enumerate(zip(sessions, requests, split(streams, worlds), strict=True)):
@@ -347,8 +349,9 @@ def _joined(blocks: Sequence[Block], block_of: NDArray[np.int64]) -> Block:
 
 
 def _observed(observe: NDArray[np.int64], video: Tensor, depth: Tensor, mask: Tensor) -> Block:
-    """Of one world's video (F, 3, H, W) in [-1, 1], depth and mask (F, 1, H, W) the frames somebody looks at."""
+    """Of one world's block the frames somebody looks at: video (F' <= F, 3, H, W) in [-1, 1], the last frames of the block;
+    depth and mask (F, 1, H, W)."""
     rows = torch.from_numpy(observe).to(video.device)
-    rgb = ((video[rows].float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+    rgb = ((video[rows - len(depth)].float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
     covered = (mask[rows, 0] > 0).cpu().numpy()
     return Block(rgb.cpu().numpy().copy(), fill_depth(depth[rows, 0].cpu().numpy(), covered), covered)

@@ -15,7 +15,7 @@ Ref: Ollin Boer Bohan, TAEHV (tiny autoencoders for video).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -190,10 +190,14 @@ class Taehv(nn.Module):
         kept = Fraction(count - ahead, count)
         return in_turns(partial(_run, self.encoder, kept=kept), frames, past, count * self._elements(frames))
 
-    def decode_steps(self, latents: Tensor, past: Stream = ()) -> tuple[Tensor, Stream]:
-        """Latents (B, n, 16, h, w) after `past` -> 4 n frames about [0, 1], and the past of what follows them."""
+    def decode_steps(self, latents: Tensor, past: Stream = (), last: int | None = None) -> tuple[Tensor, Stream]:
+        """Latents (B, n, 16, h, w) after `past` -> 4 n frames about [0, 1], and the past of what follows them.
+
+        last: how many frames at the end are wanted; of those before, only as many are made as come along.
+        """
         size = latents.shape[1] * self._elements(latents, SPATIAL)
-        return in_turns(partial(_run, self.decoder), latents, past, size)
+        needed = () if last is None else _needed(self.decoder, last)
+        return in_turns(partial(_run, self.decoder, needed=needed), latents, past, size)
 
     def _elements(self, x: Tensor, scale: int = 1) -> int:
         """Of the largest tensor, for one latent of images (..., H, W) whose frames are `scale` times as large."""
@@ -247,10 +251,11 @@ class TaehvCodec:
         latents, past = self.network.encode_steps(hold(frames, START_UP), past, ahead=1)
         return latents[:, -count:], (*past, frames[:, -1].clone())
 
-    def decode(self, latents: Tensor, stream: Stream | None) -> tuple[Tensor, Stream]:
+    def decode(self, latents: Tensor, stream: Stream | None, last: int | None = None) -> tuple[Tensor, Stream]:
         check_latents(latents)
-        frames, past = self.network.decode_steps(latents.to(self.network.dtype), stream or ())
-        return frames[:, START_UP if stream is None else 0 :].clamp_(0, 1) * 2 - 1, past
+        total = TEMPORAL * latents.shape[1] - (START_UP if stream is None else 0)
+        frames, past = self.network.decode_steps(latents.to(self.network.dtype), stream or (), last)
+        return frames[:, -min(last or total, total) :].clamp_(0, 1) * 2 - 1, past
 
 
 def hold(frames: Tensor, count: int) -> Tensor:
@@ -258,10 +263,12 @@ def hold(frames: Tensor, count: int) -> Tensor:
     return torch.cat([frames, frames[:, -1:].expand(-1, count, *[-1] * (frames.ndim - 2))], dim=1)
 
 
-def _run(layers: nn.Sequential, x: Tensor, past: Stream, kept: Fraction = Fraction(1)) -> tuple[Tensor, Stream]:
+def _run(
+    layers: nn.Sequential, x: Tensor, past: Stream, kept: Fraction = Fraction(1), needed: Sequence[int] = ()
+) -> tuple[Tensor, Stream]:
     """x (B, T, C, H, W) through the layers -> (B, T', C', H', W'), and each MemBlock's last input of the `kept` part of
-    time (from the beginning)."""
-    worlds, memories, remembered = len(x), iter(past), []
+    time (from the beginning). needed: how many steps of each MemBlock, the last ones, are made; all if left out."""
+    worlds, memories, counts, remembered = len(x), iter(past), iter(needed), []
     x = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)
     for layer in layers:
         if isinstance(layer, MemBlock):
@@ -269,10 +276,16 @@ def _run(layers: nn.Sequential, x: Tensor, past: Stream, kept: Fraction = Fracti
             memory = next(memories) if past else torch.zeros_like(steps[:, 0])
             end = int(steps.shape[1] * kept)
             remembered.append(steps[:, end - 1].clone(memory_format=torch.channels_last) if end else memory)
-            x = layer(x, memory)
+            x = layer(x, memory, next(counts, None))
         else:
             x = layer(x)
     return x.unflatten(0, (worlds, -1)), tuple(remembered)
+
+
+def _needed(decoder: nn.Sequential, last: int) -> list[int]:
+    """How many steps of each MemBlock the last frames of a block are made from: those after it look one step back, too."""
+    spans = _spans(decoder, Fraction(TEMPORAL))
+    return [ceil((last + sum(spans[k + 1 :])) / span) for k, span in enumerate(spans)]
 
 
 def _spans(layers: nn.Sequential, span: Fraction) -> list[Fraction]:

@@ -22,17 +22,21 @@ class MemBlock(nn.Module):
             conv3(width, width),
         )
 
-    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
-        """x (B T, C, H, W), the steps of a world in a row, and the step before them (B, C, H, W) -> like x."""
-        count, width, *size = x.shape
+    def forward(self, x: Tensor, memory: Tensor, last: int | None = None) -> Tensor:
+        """x (B T, C, H, W), the steps of a world in a row, and the step before them (B, C, H, W) -> like x, or only the
+        last steps of it, `last` a world."""
+        worlds, steps = len(memory), x.unflatten(0, (len(memory), -1))
+        _, total, width, *size = steps.shape
+        first = 0 if last is None else max(0, total - last)
         pairs = torch.empty(
-            (count, 2 * width, *size), dtype=x.dtype, device=x.device, memory_format=torch.channels_last
-        )
-        pairs[:, :width] = x
-        before = pairs[:, width:].unflatten(0, (len(memory), -1))
-        before[:, 0] = memory
-        before[:, 1:] = x.unflatten(0, (len(memory), -1))[:, :-1]
-        return F.relu_(self.conv(pairs).add_(x))
+            (worlds * (total - first), 2 * width, *size),
+            dtype=x.dtype, device=x.device, memory_format=torch.channels_last,
+        )  # fmt: skip
+        pairs[:, :width].unflatten(0, (worlds, -1)).copy_(steps[:, first:])
+        before = pairs[:, width:].unflatten(0, (worlds, -1))
+        before[:, 0] = steps[:, first - 1] if first else memory
+        before[:, 1:] = steps[:, first:-1]
+        return F.relu_(self.conv(pairs).add_(pairs[:, :width]))
 
 
 class Pool(nn.Module):

@@ -83,13 +83,13 @@ class WanVae:
         return ((mode - self._mean) / self._std).to(dtype), stream
 
     @torch.no_grad()
-    def decode(self, latents: Tensor, stream: Stream | None) -> tuple[Tensor, Stream]:
+    def decode(self, latents: Tensor, stream: Stream | None, last: int | None = None) -> tuple[Tensor, Stream]:
         check_latents(latents)
         z = (latents * self._std + self._mean).to(self.network.dtype).transpose(1, 2)
         z = self.network.post_quant_conv(z)
         elements = self._elements(latents) * SPATIAL**2
         frames, stream = in_turns(partial(_through, self.network.decoder, [1] * z.shape[2]), z, stream or (), elements)
-        return frames.transpose(1, 2).clamp_(-1, 1), stream
+        return frames.transpose(1, 2)[:, -(last or 0) :].clamp_(-1, 1), stream
 
     def _elements(self, x: Tensor) -> int:
         """Of the network's largest tensor, a latent's frames of this size with twice the base width."""
