@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from inspatio_gym.geometry import kernels
 from inspatio_gym.settings import whole_number
+from inspatio_gym.threads import spread
 from inspatio_gym.types import Depth, Intrinsics, Mask, Poses, Rgb, Size
 
 PAD = 0.2
@@ -70,7 +71,7 @@ def grow(mask: Mask) -> Mask:
     return cv2.dilate(mask.astype(np.uint8), kernel).astype(bool)
 
 
-def spread(rgbx: NDArray[np.uint32], known: Mask) -> NDArray[np.uint32]:
+def spread_colours(rgbx: NDArray[np.uint32], known: Mask) -> NDArray[np.uint32]:
     """Colours (H, W) with the unknown ones replaced by the nearest known, for look-ups that fall beside a surface."""
     if known.all() or not known.any():
         return rgbx
@@ -123,21 +124,24 @@ class LayerStore:
         return len(self._slots) * self.slot_bytes
 
     def slots(self, wanted: Sequence[tuple[View, int]]) -> NDArray[np.int64]:
-        """Slot of each (view, frame), made where missing. At most `capacity` different ones at a time; hold `lock`."""
-        found = np.empty(len(wanted), np.int64)
-        for k, (view, frame) in enumerate(wanted):
-            key = (view.digest, frame)
-            slot = self._slots.get(key)
-            if slot is None:
-                if not self._free:
-                    self._free.append(self._slots.popitem(last=False)[1])
-                slot = self._free[-1]  # and free it stays, should the building fail
-                self._build(view, frame, slot)
-                self._slots[key] = self._free.pop()
-            else:
+        """Slot of each (view, frame), made where missing, side by side. At most `capacity` different ones at a time; hold `lock`."""
+        keys = [(view.digest, frame) for view, frame in wanted]
+        for key in keys:
+            if key in self._slots:
                 self._slots.move_to_end(key)
-            found[k] = slot
-        return found
+        missing = list({key: k for k, key in enumerate(keys) if key not in self._slots}.items())
+        while len(self._free) < len(missing):
+            self._free.append(self._slots.popitem(last=False)[1])
+        slots = self._free[: len(missing)]
+
+        def build(first: int, last: int) -> None:
+            for (_, k), slot in zip(missing[first:last], slots[first:last], strict=True):
+                self._build(*wanted[k], slot)
+
+        spread(build, len(missing))
+        self._free = self._free[len(missing) :]  # not before: should a building fail, they stay free
+        self._slots.update(zip(dict(missing), slots, strict=True))
+        return np.array([self._slots[key] for key in keys], np.int64)
 
     def _build(self, view: View, frame: int, slot: int) -> None:
         self.poses[slot] = view.c2w[frame]
@@ -170,7 +174,7 @@ class LayerStore:
                 seen, pack(view.rgb(j)), np.array(view.c2w[j]), pinhole(view.intrinsics[j]), self.poses[slot], padded,
                 front, moving, self.plan, depth, rgbx,
             )  # fmt: skip
-        return depth, spread(rgbx, depth > 0)
+        return depth, spread_colours(rgbx, depth > 0)
 
 
 def _chunks(width: int) -> int:
