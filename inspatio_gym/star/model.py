@@ -29,6 +29,7 @@ from inspatio_gym.star.cache import KeyValues, Text
 from inspatio_gym.star.codec import SPATIAL, TEMPORAL, Decoder, Encoder, split, stack
 from inspatio_gym.star.dit import PATCH, Dit
 from inspatio_gym.star.mask import mask_latents
+from inspatio_gym.star.memory import keep_freed
 from inspatio_gym.star.noise import block_noise
 from inspatio_gym.star.references import ReferenceStore
 from inspatio_gym.star.schedule import Schedule, sample_block
@@ -103,6 +104,8 @@ class StarModel:
         )
         self.first_frames, self.block_frames = 1 + TEMPORAL * (latents_per_block - 1), TEMPORAL * latents_per_block
         self.device = dit.device
+        if self.device.type == "cpu":
+            keep_freed()
         self.max_batch = max_batch if self.device.type != "cpu" else 1
         self.nondeterministic = self.device.type != "cpu"
         told = (
