@@ -23,7 +23,7 @@ from inspatio_gym.extras import extra
 
 with extra("star"):
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.nn.functional import scaled_dot_product_attention
 
@@ -66,6 +66,16 @@ def _flash3(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
     out = flash_attn_func(q, k, v)
     return out[0] if isinstance(out, tuple) else out  # early releases return the log-sum-exp as well
+
+
+def attend_to_few(q: Tensor, k: Tensor, v: Tensor, out: nn.Linear) -> Tensor:
+    """Attention and the projection of what it finds, `out`, in the order that is cheaper where all heads together have fewer
+    keys than channels, a short text's: the projection is of the values, not of every query's find. (B, T, out_features)."""
+    heads, width = q.shape[2:]
+    scores = q.transpose(1, 2) @ (k * width**-0.5).permute(0, 2, 3, 1)  # (B, heads, T, S)
+    weights = scores.softmax(-1).transpose(1, 2).flatten(2)
+    projected = v.transpose(1, 2) @ out.weight.unflatten(1, (heads, width)).permute(1, 2, 0)  # (B, heads, S, out_features)
+    return torch.baddbmm(out.bias, weights, projected.flatten(1, 2))
 
 
 KERNELS: dict[str, Attention] = {

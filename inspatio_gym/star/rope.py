@@ -6,6 +6,8 @@ by index * 10000^(-i / n). Angles are computed in float64, the turn itself in fl
 
     (re, im) -> (re cos - im sin, im cos + re sin)  =  (re, im) (cos, cos) + (im, re) (-sin, sin)
 
+or the product of complex numbers that it is, which a CPU takes in a third of the time and torch.compile not at all.
+
 Ref: Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding".
 """
 
@@ -44,4 +46,7 @@ def angles(grid: tuple[int, int, int], first_frame: int, head_dim: int, device: 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn the heads of tokens x (B, tokens, heads, head_dim) by their `angles`."""
     pairs = x.float().unflatten(-1, (-1, 2))
+    if x.device.type == "cpu":
+        turned = torch.view_as_complex(pairs) * torch.complex(cos[..., 0], sin[..., 1])
+        return torch.view_as_real(turned).flatten(-2).to(x.dtype)
     return torch.addcmul(pairs * cos, pairs.flip(-1), sin).flatten(-2).to(x.dtype)
