@@ -124,7 +124,7 @@ class LayerStore:
         return len(self._slots) * self.slot_bytes
 
     def slots(self, wanted: Sequence[tuple[View, int]]) -> NDArray[np.int64]:
-        """Slot of each (view, frame), made where missing, side by side. At most `capacity` different ones at a time; hold `lock`."""
+        """Slot of each (view, frame), made where missing. At most `capacity` different ones at a time; hold `lock`."""
         keys = [(view.digest, frame) for view, frame in wanted]
         for key in keys:
             if key in self._slots:

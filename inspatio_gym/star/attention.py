@@ -74,7 +74,9 @@ def attend_to_few(q: Tensor, k: Tensor, v: Tensor, out: nn.Linear) -> Tensor:
     heads, width = q.shape[2:]
     scores = q.transpose(1, 2) @ (k * width**-0.5).permute(0, 2, 3, 1)  # (B, heads, T, S)
     weights = scores.softmax(-1).transpose(1, 2).flatten(2)
-    projected = v.transpose(1, 2) @ out.weight.unflatten(1, (heads, width)).permute(1, 2, 0)  # (B, heads, S, out_features)
+    projected = v.transpose(1, 2) @ out.weight.unflatten(1, (heads, width)).permute(
+        1, 2, 0
+    )  # (B, heads, S, out_features)
     return torch.baddbmm(out.bias, weights, projected.flatten(1, 2))
 
 
