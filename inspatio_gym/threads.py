@@ -6,7 +6,7 @@ result cannot depend on how the work was shared out.
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
 from typing import TypeVar
 
@@ -31,12 +31,15 @@ def spread(work: Callable[[int, int], object], count: int, *, least: int = 1) ->
         return
     bounds = [count * k // parts for k in range(parts + 1)]
     others = [(_pool(os.getpid(), threads() - 1).submit(work, *bounds[k : k + 2]), k) for k in range(1, parts)]
-    work(*bounds[:2])
-    for future, k in others:
-        if future.cancel():  # every thread is busy, perhaps waiting for us
-            work(*bounds[k : k + 2])
-        else:
-            future.result()
+    try:
+        work(*bounds[:2])
+        for future, k in others:
+            if future.cancel():  # every thread is busy, perhaps waiting for us
+                work(*bounds[k : k + 2])
+            else:
+                future.result()
+    finally:  # nobody goes on where one failed
+        wait([future for future, _ in others if not future.cancel()])
 
 
 def ahead(work: Callable[[], T]) -> Callable[[], T]:

@@ -1,6 +1,7 @@
 """Work shared out over threads is done once, whole, and without waiting for itself."""
 
 import threading
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -31,6 +32,22 @@ def test_jobs_may_have_jobs_of_their_own(monkeypatch: pytest.MonkeyPatch):
     done: list[int] = []
     spread(lambda a, b: spread(lambda c, d: spread(lambda e, f: done.append(1), 3), 3), 3)
     assert len(done) == 27
+
+
+def test_nobody_works_on_when_an_error_is_raised(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("INSPATIO_GYM_THREADS", "2")
+    both, done = threading.Barrier(2, timeout=20), threading.Event()
+
+    def work(first: int, last: int) -> None:
+        both.wait()
+        if first == 0:
+            raise KeyError("ours")
+        time.sleep(0.2)
+        done.set()
+
+    with pytest.raises(KeyError, match="ours"):
+        spread(work, 2)
+    assert done.is_set()
 
 
 def test_an_error_in_any_job_is_raised(monkeypatch: pytest.MonkeyPatch):

@@ -69,14 +69,13 @@ def _flash3(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def attend_to_few(q: Tensor, k: Tensor, v: Tensor, out: nn.Linear) -> Tensor:
-    """Attention and the projection of what it finds, `out`, in the order that is cheaper where all heads together have fewer
-    keys than channels, a short text's: the projection is of the values, not of every query's find. (B, T, out_features)."""
+    """Attention, then the projection `out`: (B, T, out_features). Where all heads together have fewer keys than channels, as of
+    a short text, it is cheaper to project the values than what every query finds."""
     heads, width = q.shape[2:]
     scores = q.transpose(1, 2) @ (k * width**-0.5).permute(0, 2, 3, 1)  # (B, heads, T, S)
     weights = scores.softmax(-1).transpose(1, 2).flatten(2)
-    projected = v.transpose(1, 2) @ out.weight.unflatten(1, (heads, width)).permute(
-        1, 2, 0
-    )  # (B, heads, S, out_features)
+    to_out = out.weight.unflatten(1, (heads, width)).permute(1, 2, 0)  # (heads, width, out_features)
+    projected = v.transpose(1, 2) @ to_out  # (B, heads, S, out_features)
     return torch.baddbmm(out.bias, weights, projected.flatten(1, 2))
 
 
