@@ -110,6 +110,19 @@ class TestBlocks:
         (whole,) = model.step([session], [BlockRequest(long.source, long.c2w, np.arange(24))])
         np.testing.assert_array_equal(block.rgb, whole.rgb[wanted])
 
+    @pytest.mark.parametrize("seen", [[11], [7, 8], []])
+    def test_what_somebody_looks_at_does_not_depend_on_what_else_is_looked_at(self, model, room_scene, seen):
+        """Neither now nor in the next block, although frames before the first one seen are not decoded."""
+        futures = []
+        for observe in (np.arange(12), np.array(seen, np.int64)):
+            session, _ = begin(model, room_scene)
+            (block,) = model.step([session], [replace(request(room_scene, 9, 12), observe=observe)])
+            futures.append((block, go_on(model, room_scene, session, 1)[0]))
+        (whole, after), (some, same_after) = futures
+        assert len(some.rgb) == len(seen)
+        for found, expected in ((some.rgb, whole.rgb[seen]), (same_after.rgb, after.rgb)):
+            np.testing.assert_allclose(found.astype(int), expected.astype(int), atol=1)
+
     def test_streaming_is_the_offline_rollout(self, room_scene):
         """Block by block through sessions = the clip as a whole: one splat, one rollout, one pass of the decoder."""
         model, requests = tiny_star(), [request(room_scene, 0, 9)]
