@@ -121,6 +121,16 @@ def test_the_last_frames_alone_are_the_last_of_all(codec):
         stream = after
 
 
+def test_what_nobody_looks_at_is_not_decoded(taehv_file):
+    network = Taehv.load(taehv_file)
+    images: list[int] = []
+    network.decoder[-1].register_forward_hook(lambda _, inputs, out: images.append(len(out)))
+    codec = TaehvCodec(network)
+    _, stream = codec.decode(latents(3), None)
+    codec.decode(latents(3), stream, 1)
+    assert images == [12, 2]  # no fewer than a step of the last MemBlock grows into
+
+
 def test_the_past_matters(codec):
     for function, blocks in ends(codec):
         (_, second, _), _ = code(function, blocks(0))

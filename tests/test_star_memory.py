@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
+from inspatio_gym.star import model
 from inspatio_gym.star.memory import KEPT, M_MMAP_THRESHOLD, SETTINGS
+from tests.star_worlds import tiny_star
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc alone is this known")
 
@@ -37,7 +39,14 @@ def told(**settings: str) -> list[str]:
 def test_what_was_freed_is_asked_for_without_new_pages():
     said, pages = told()
     assert said == "True"
-    assert int(pages) < 100  # left to itself, glibc hands back all of it in most runs: 31,712 pages
+    assert int(pages) < 100  # of 31,744; left to itself, glibc hands back all of it in most runs
+
+
+def test_a_world_on_the_cpu_keeps_it(monkeypatch: pytest.MonkeyPatch):
+    asked: list[bool] = []
+    monkeypatch.setattr(model, "keep_freed", lambda: asked.append(True))
+    tiny_star()
+    assert asked
 
 
 @pytest.mark.parametrize("name", SETTINGS[:2])

@@ -111,12 +111,17 @@ class TestBlocks:
         np.testing.assert_array_equal(block.rgb, whole.rgb[wanted])
 
     @pytest.mark.parametrize("seen", [[11], [7, 8], []])
-    def test_what_somebody_looks_at_does_not_depend_on_what_else_is_looked_at(self, model, room_scene, seen):
+    def test_what_somebody_looks_at_does_not_depend_on_what_else_is_looked_at(
+        self, model, room_scene, seen, monkeypatch
+    ):
         """Neither now nor in the next block, although frames before the first one seen are not decoded."""
-        futures = []
+        futures, decode, asked = [], model.decoder.decode, []
+        monkeypatch.setattr(model.decoder, "decode", lambda z, past, last: asked.append(last) or decode(z, past, last))
         for observe in (np.arange(12), np.array(seen, np.int64)):
             session, _ = begin(model, room_scene)
+            asked.clear()
             (block,) = model.step([session], [replace(request(room_scene, 9, 12), observe=observe)])
+            assert asked == [12 - min(observe, default=11)]
             futures.append((block, go_on(model, room_scene, session, 1)[0]))
         (whole, after), (some, same_after) = futures
         assert len(some.rgb) == len(seen)

@@ -1,11 +1,11 @@
 """Memory that a block frees stays with the process, because the next block asks for it again.
 
 glibc hands a freed megabyte back to the system, and what comes from the system has no pages yet: each is made when it is
-first touched, thousands of them for a block of a world on the CPU, one trap each. When it hands back depends on what was
+first touched, one trap each, whatever a block of a world on the CPU does with it. When it hands back depends on what was
 freed before, so that the same block is fast in one program and slow in another. Two numbers settle it:
 
     M_MMAP_THRESHOLD    what is smaller comes from the heap; 32 MB, glibc's limit
-    M_TRIM_THRESHOLD    what may lie free at the heap's end; 256 MB, more than a block of the tiny model uses
+    M_TRIM_THRESHOLD    what may lie free at the heap's end; 256 MB, for the blocks of a tiny model
 
 `MALLOC_MMAP_THRESHOLD_` or `MALLOC_TRIM_THRESHOLD_` in the environment, or GLIBC_TUNABLES, are the user's word, and stand.
 
